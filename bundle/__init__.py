@@ -1,0 +1,1 @@
+"""Pancreas CT cascade segmentation: a MONAI bundle. For research, not for diagnosis."""

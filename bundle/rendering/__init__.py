@@ -1,0 +1,1 @@
+"""Rendered CT: anatomy, then deformation, then Hounsfield units, then the scanner."""
