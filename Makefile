@@ -1,0 +1,63 @@
+# The commands of this repository; `make` lists them. Everything runs from .venv, which is made on first use.
+
+PY ?= python3
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+STAMP := $(VENV)/installed
+WORKERS ?= 2
+
+INPUT ?=
+COUNT ?= 300
+SEED ?= 1
+DATA ?= data/rendered
+ANATOMY ?=
+PANCREAS_DATA ?= ../shared/data
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test lint types test-fast test-slow bench anatomy data clean
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+venv: $(STAMP) ## install the pinned requirements into .venv, only when they changed
+
+$(STAMP): requirements.txt requirements-dev.txt
+	@$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; name one: make PY=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PY) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "$(PY) cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	$(PY) -m venv --clear $(VENV)
+	$(PYTHON) -m pip install --disable-pip-version-check --quiet -r requirements.txt -r requirements-dev.txt
+	@touch $@
+
+demo: $(STAMP) ## segment a rendered scan, or INPUT=scan.nii.gz, and score it against the truth
+	$(PYTHON) -m bundle demo $(if $(INPUT),--input "$(INPUT)") --output demo
+
+test: lint types test-fast ## lint, types and every quick test
+
+lint: $(STAMP) ## style and import order
+	$(PYTHON) -m flake8 bundle tests
+	$(PYTHON) -m isort --check-only --diff --quiet bundle tests
+
+types: $(STAMP) ## static types
+	$(PYTHON) -m mypy bundle
+
+# One thread per worker: two workers with a thread each finish sooner than two that share both cores.
+test-fast: $(STAMP) ## the quick tests alone
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m "not slow" -n $(WORKERS)
+
+test-slow: $(STAMP) ## the tests that take minutes: training, two processes, whole scans
+	$(PYTHON) -m pytest -m slow
+
+bench: $(STAMP) ## seconds and memory of the whole job on a 512 x 512 x 300 scan
+	$(PYTHON) -m bundle bench
+
+anatomy: $(STAMP) ## whole-body label maps for rendering, from the label maps in PANCREAS_DATA/anatomy
+	$(PYTHON) -m bundle anatomy build --source "$(PANCREAS_DATA)/anatomy" --output data/anatomy
+
+data: $(STAMP) ## render COUNT scans from ANATOMY, or from drawn bodies, into DATA
+	$(PYTHON) -m bundle render --count $(COUNT) --seed $(SEED) $(if $(ANATOMY),--anatomy "$(ANATOMY)") --output "$(DATA)"
+
+clean: ## remove what the other commands made, rendered data excepted
+	rm -rf $(VENV) demo build dist *.egg-info .mypy_cache .pytest_cache
+	find bundle tests -name __pycache__ -type d -prune -exec rm -rf {} +
