@@ -1,22 +1,245 @@
-"""A patient as a label map of tissues."""
+"""Anatomies: maps of tissues on an isotropic grid, read from any label map whose structures have names, and written."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import torch
+from scipy import ndimage
+
+from bundle.errors import bad_input
+from bundle.rendering.tissue_names import LABEL_SCHEMES, tissue_of
+from bundle.rendering.tissues import Tissue
+
+PANCREAS_VOLUME_ML = (5.0, 300.0)
+"""Volumes of a pancreas that are taken for possible: below it is cut off, above it is another organ."""
 
 
 @dataclass(frozen=True)
 class Anatomy:
-    """A label map of one patient on an isotropic grid.
+    """A body as a map of tissues.
 
     Args:
-        tissues: uint8 (X, Y, Z) in RAS, values of :class:`~bundle.rendering.tissues.Tissue`.
-        spacing_mm: edge of a voxel.
-        patient: whose anatomy it is; maps of one patient share it, so that they stay on one side of a split.
+        tissues: uint8 (X, Y, Z) in RAS order, values of :class:`~bundle.rendering.tissues.Tissue`.
+        spacing_mm: edge of the cubic voxel.
+        patient: whom it shows; the names of several, joined by "+", where it was composed of them.
     """
 
     tissues: torch.Tensor
     spacing_mm: float
     patient: str
+
+    @property
+    def patients(self) -> tuple[str, ...]:
+        """Everyone whose anatomy is part of it: data must be split so that none is on both sides."""
+        return tuple(self.patient.split("+"))
+
+
+def read_anatomy(path: str | Path, spacing_mm: float = 1.5, names: Mapping[int, str] | None = None) -> Anatomy:
+    """Read a label map (NIfTI) as an anatomy, in RAS order on a cubic grid.
+
+    Axes are permuted and flipped to the nearest RAS order; what obliquity then remains is ignored. A map whose voxels
+    differ from the grid is interpolated by the signed distances to each tissue (shape-based interpolation: Raya and
+    Udupa 1990, https://doi.org/10.1109/42.52980), so that thick slices leave no steps.
+
+    Args:
+        path: the label map. Its structures are named by the first of: ``names``; a file beside it with suffix .json,
+            {"value": "name"} or {"labels": {"value": "name"}, "patients": [...]}; a known scheme, by the file's prefix.
+        spacing_mm: edge of the cubic voxel of the result.
+        names: value to structure name.
+
+    Raises:
+        InputError: unreadable, not three-dimensional, a structure that no scheme knows, no pancreas, a pancreas volume
+            outside 5-300 ml, left and right exchanged.
+    """
+    path = Path(path)
+    codes, native_spacing_mm = _read_ras(path)
+    sidecar = _read_sidecar(path)
+    value_names = names or _names_in(sidecar) or _names_of_scheme(path)
+    tissues = _to_tissues(path, codes, value_names)
+    _check_anatomy(path, tissues, native_spacing_mm)
+    tissues = _resample(tissues, native_spacing_mm, spacing_mm)
+    patients = sidecar.get("patients") or [_stem(path)]
+    return Anatomy(torch.from_numpy(tissues), float(spacing_mm), "+".join(patients))
+
+
+def write_anatomy(anatomy: Anatomy, path: str | Path) -> None:
+    """Write the tissues as uint8 NIfTI (``path``, .nii.gz) and their names and patients as JSON beside it.
+
+    Both appear under their final name only when complete, the map last.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    affine = np.diag([anatomy.spacing_mm] * 3 + [1.0])
+    image = nib.Nifti1Image(anatomy.tissues.cpu().numpy(), affine)
+    image.header.set_xyzt_units("mm")
+    sidecar = {
+        "patients": list(anatomy.patients),
+        "labels": {str(tissue.value): tissue.name.lower() for tissue in Tissue},
+    }
+    half_json, half_map = (path.with_name(f".half.{name}") for name in (_sidecar_path(path).name, path.name))
+    half_json.write_text(json.dumps(sidecar, indent=1) + "\n")
+    nib.save(image, half_map)
+    half_json.replace(_sidecar_path(path))
+    half_map.replace(path)
+
+
+def list_anatomies(directory: str | Path) -> list[Path]:
+    """The label maps (.nii, .nii.gz) in a folder, sorted by name; half-written ones are left out.
+
+    Raises:
+        InputError: no such folder, or no label map in it.
+    """
+    directory = Path(directory)
+    if not directory.is_dir():
+        raise bad_input(directory, "anatomies are read from a folder", "no folder", "Check the path.")
+    paths = sorted(p for p in directory.iterdir() if p.name.endswith((".nii", ".nii.gz")) and p.name[0] != ".")
+    if not paths:
+        raise bad_input(directory, "a folder of anatomies holds label maps", "no .nii or .nii.gz", "Check the path.")
+    return paths
+
+
+def _read_ras(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
+    if not path.is_file():
+        raise bad_input(path, "an anatomy is a file", "no file", "Check the path.")
+    try:
+        image = nib.as_closest_canonical(nib.load(path))
+        codes = np.asanyarray(image.dataobj)
+    except (nib.filebasedimages.ImageFileError, OSError, EOFError, ValueError) as error:
+        raise bad_input(path, "an anatomy is a NIfTI label map", str(error), "Convert it to .nii.gz.") from error
+    if codes.ndim != 3:
+        raise bad_input(path, "a label map has three dimensions", f"shape {codes.shape}", "Store one map per file.")
+    if not np.issubdtype(codes.dtype, np.integer):
+        rounded = np.round(np.nan_to_num(codes, nan=-1.0))
+        if not np.array_equal(rounded, codes):
+            raise bad_input(path, "label values are whole numbers", "fractions or NaN", "Give the labels, not a scan.")
+        codes = rounded.astype(np.int64)
+    spacing = np.linalg.norm(image.affine[:3, :3], axis=0)
+    return codes, (float(spacing[0]), float(spacing[1]), float(spacing[2]))
+
+
+def _stem(path: Path) -> str:
+    return path.name.removesuffix(".gz").removesuffix(".nii")
+
+
+def _sidecar_path(path: Path) -> Path:
+    return path.with_name(f"{_stem(path)}.json")
+
+
+def _read_sidecar(path: Path) -> dict:
+    sidecar = _sidecar_path(path)
+    if not sidecar.is_file():
+        return {}
+    try:
+        content = json.loads(sidecar.read_text())
+    except json.JSONDecodeError as error:
+        raise bad_input(sidecar, "names are given as JSON", str(error), 'Write {"1": "pancreas", ...}.') from error
+    return content if isinstance(content, dict) else {}
+
+
+def _names_in(sidecar: Mapping) -> dict[int, str]:
+    labels = sidecar.get("labels", sidecar)
+    return {int(value): str(name) for value, name in labels.items() if str(value).isdigit()}
+
+
+def _names_of_scheme(path: Path) -> Mapping[int, str]:
+    for prefix, scheme in LABEL_SCHEMES.items():
+        if path.name.lower().startswith(prefix):
+            return scheme
+    remedy = f'Write {_sidecar_path(path).name} beside it: {{"1": "pancreas", ...}}.'
+    raise bad_input(path, "the structures of a label map have names", "no names", remedy)
+
+
+def _to_tissues(path: Path, codes: np.ndarray, names: Mapping[int, str]) -> np.ndarray:
+    present = [int(value) for value in np.unique(codes)]
+    if present[0] < 0 or present[-1] > 65535:
+        raise bad_input(path, "label values are 0-65535", f"{present[0]} to {present[-1]}", "Give a label map.")
+    table = np.zeros(present[-1] + 1, dtype=np.uint8)
+    for value in present:
+        if value == 0:
+            continue
+        name = names.get(value, "")
+        tissue = tissue_of(name)
+        if tissue is None:
+            received = f"value {value} named '{name}'" if name else f"value {value} without a name"
+            raise bad_input(path, "every label is a known structure", received, "Name it as TotalSegmentator does.")
+        table[value] = tissue
+    return table[codes]
+
+
+def _check_anatomy(path: Path, tissues: np.ndarray, spacing_mm: Sequence[float]) -> None:
+    volume_ml = np.count_nonzero(tissues == Tissue.PANCREAS) * float(np.prod(spacing_mm)) / 1000
+    if volume_ml == 0:
+        raise bad_input(path, "an anatomy shows the pancreas", "no such label", "Leave this map out.")
+    low, high = PANCREAS_VOLUME_ML
+    if not low <= volume_ml <= high:
+        rule = f"a pancreas has {low:g}-{high:g} ml"
+        raise bad_input(path, rule, f"{volume_ml:.1f} ml", "Check the label's value and the voxel spacing.")
+    liver_x, left_x = _mean_x(tissues, Tissue.LIVER), _mean_x(tissues, Tissue.SPLEEN, Tissue.KIDNEY_LEFT)
+    if liver_x is not None and left_x is not None and liver_x <= left_x:
+        received = f"liver {(left_x - liver_x) * spacing_mm[0]:.0f} mm to the left of spleen or left kidney"
+        raise bad_input(path, "the liver lies on the right", received, "Correct the affine's orientation.")
+
+
+def _mean_x(tissues: np.ndarray, *choices: Tissue) -> float | None:
+    for tissue in choices:
+        counts = np.count_nonzero(tissues == tissue, axis=(1, 2))
+        if counts.any():
+            return float(np.average(np.arange(len(counts)), weights=counts))
+    return None
+
+
+def _resample(tissues: np.ndarray, from_mm: Sequence[float], to_mm: float) -> np.ndarray:
+    """Nearest tissue by interpolated signed distance; background where all are further than a tenth of a voxel."""
+    if np.allclose(from_mm, to_mm, rtol=1e-3):
+        return np.ascontiguousarray(tissues)
+    shape = tuple(max(1, round(n * mm / to_mm)) for n, mm in zip(tissues.shape, from_mm, strict=True))
+    result = np.zeros(shape, dtype=np.uint8)
+    # Two tissues that touch are both at distance zero between their voxels: without the slack, a film of background.
+    nearest_mm = np.full(shape, -0.1 * min(from_mm), dtype=np.float32)
+    for tissue, box in enumerate(ndimage.find_objects(tissues.astype(np.int32)), start=1):
+        if box is None:
+            continue
+        box = tuple(slice(max(b.start - 2, 0), min(b.stop + 2, n)) for b, n in zip(box, tissues.shape, strict=True))
+        distance_mm = _signed_distance_mm(tissues[box] == tissue, from_mm)
+        window = []
+        for axis, b in enumerate(box):
+            start, distance_mm = _interpolate(distance_mm, axis, b.start, from_mm[axis], to_mm, shape[axis])
+            window.append(slice(start, start + distance_mm.shape[axis]))
+        there = tuple(window)
+        closer = distance_mm > nearest_mm[there]
+        result[there][closer] = tissue
+        nearest_mm[there] = np.maximum(nearest_mm[there], distance_mm)
+    return result
+
+
+def _signed_distance_mm(mask: np.ndarray, spacing_mm: Sequence[float]) -> np.ndarray:
+    """Distance to the other side, positive inside. A mask that fills its box has no other side: 1 mm."""
+    if mask.all():
+        return np.ones(mask.shape, np.float32)
+    inside = ndimage.distance_transform_edt(mask, sampling=spacing_mm)
+    outside = ndimage.distance_transform_edt(~mask, sampling=spacing_mm)
+    return (inside - outside).astype(np.float32)
+
+
+def _interpolate(
+    values: np.ndarray, axis: int, start: int, from_mm: float, to_mm: float, size: int
+) -> tuple[int, np.ndarray]:
+    """Linear interpolation along one axis of a crop that begins at voxel ``start``.
+
+    Returns the first voxel of the new grid (``size`` long, both grids begin at the same edge) and the values from it.
+    """
+    stop = start + values.shape[axis]
+    first = min(max(0, int(np.floor(start * from_mm / to_mm))), size - 1)
+    last = max(first + 1, min(size, int(np.ceil(stop * from_mm / to_mm))))
+    position = (np.arange(first, last) + 0.5) * to_mm / from_mm - 0.5 - start
+    position = np.clip(position, 0, values.shape[axis] - 1)
+    lower = np.floor(position).astype(int)
+    upper = np.minimum(lower + 1, values.shape[axis] - 1)
+    weight = (position - lower).astype(np.float32).reshape([-1 if a == axis else 1 for a in range(values.ndim)])
+    return first, values.take(lower, axis) * (1 - weight) + values.take(upper, axis) * weight
