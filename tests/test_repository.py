@@ -123,7 +123,6 @@ def test_metadata_names_the_pinned_versions(metadata):
         "torch": metadata["pytorch_version"],
         "numpy": metadata["numpy_version"],
         **metadata["required_packages_version"],
-        **metadata["optional_packages_version"],
     }
     assert named == pins("requirements.txt")
 
