@@ -1,1 +1,39 @@
-"""."""
+"""The cascade: localize, choose regions, segment them, paste the result back."""
+
+from bundle.cascade.fusion import Fusion, RegionPrediction, Replace, Vote
+from bundle.cascade.inferer import CascadeInferer, CascadeResult
+from bundle.cascade.inferers import MixedPrecisionInferer, WholeVolumeInferer
+from bundle.cascade.region import (
+    BoxRule,
+    FixedBoxRule,
+    Localization,
+    MaskRule,
+    Region,
+    RegionRule,
+    SeveralRules,
+    whole_scan,
+)
+from bundle.cascade.report import CascadeReport
+from bundle.cascade.stage import Stage, StageOutput
+
+__all__ = [
+    "BoxRule",
+    "CascadeInferer",
+    "CascadeReport",
+    "CascadeResult",
+    "FixedBoxRule",
+    "Fusion",
+    "Localization",
+    "MaskRule",
+    "MixedPrecisionInferer",
+    "Region",
+    "RegionPrediction",
+    "RegionRule",
+    "Replace",
+    "SeveralRules",
+    "Stage",
+    "StageOutput",
+    "Vote",
+    "WholeVolumeInferer",
+    "whole_scan",
+]

@@ -1,0 +1,185 @@
+"""Localize on the whole scan, segment the regions found, paste the result back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from monai.data import MetaTensor
+from monai.inferers import Inferer
+from torch import nn
+
+from bundle.cascade.fusion import Fusion, RegionPrediction, Replace, on_scan_grid
+from bundle.cascade.region import Localization, Region, whole_scan
+from bundle.cascade.report import NOT_FOUND, CascadeReport
+from bundle.cascade.stage import Stage
+from bundle.errors import bad_input
+from bundle.evaluation.memory import peak_memory_mb
+from bundle.geometry import Grid
+from bundle.preprocess import grid_of
+
+
+@dataclass(frozen=True)
+class CascadeResult:
+    """Everything a cascade found out about one scan.
+
+    Args:
+        pred: (1, K, X, Y, Z) foreground probabilities on the scan's own grid.
+        localization: the localizer's answer, None without a localizer.
+        extra: per region, the segmenter's other heads by name, on the segmenter's grid over the region.
+        report: outcome, boxes, seconds.
+    """
+
+    pred: MetaTensor
+    localization: Localization | None
+    extra: list[dict[str, torch.Tensor]]
+    report: CascadeReport
+
+    @property
+    def coarse(self) -> torch.Tensor | None:
+        """The localizer's probabilities (1, K, X, Y, Z) on the scan's own grid."""
+        return None if self.localization is None else self.localization.on_scan()[None]
+
+
+class CascadeInferer(Inferer):
+    """A coarse-to-fine cascade, called as MONAI calls inferers, with the segmenter as the network.
+
+    Only the regions are ever resampled to the segmenter's spacing, and only the kept classes' probabilities inside the
+    regions are resampled back.
+
+    Args:
+        segment: how the segmenter sees a region.
+        localizer: the coarse network; None segments the whole scan.
+        localize: how the localizer sees the scan.
+        region_rule: the localizer's answer to the regions to segment.
+        fusion: the regions' predictions to one answer; by default the segmenter's probabilities as they are.
+        fallback: regions to segment when the rule finds none; by default there are none and the outcome is
+            ``not_found``, with an empty mask.
+        min_volume_ml: a mask (probability of 0.5 and more) below this volume counts as not found and becomes empty.
+    """
+
+    def __init__(
+        self,
+        segment: Stage,
+        localizer: nn.Module | None = None,
+        localize: Stage | None = None,
+        region_rule: Callable[[Localization], list[Region]] | None = None,
+        fusion: Fusion | None = None,
+        fallback: Callable[[Grid], list[Region]] | None = None,
+        min_volume_ml: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if localizer is not None and (localize is None or region_rule is None):
+            raise ValueError("a localizer needs both 'localize' and 'region_rule'")
+        self.segment = segment
+        self.localizer = localizer
+        self.localize = localize
+        self.region_rule = region_rule
+        self.fusion = fusion or Replace()
+        self.fallback = fallback
+        self.min_volume_ml = min_volume_ml
+
+    def __call__(self, inputs: torch.Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> MetaTensor:
+        """Return the foreground probabilities (1, K, X, Y, Z) for a scan (1, 1, X, Y, Z) in HU, RAS-ordered.
+
+        ``meta["cascade"]`` of the result is the :class:`CascadeReport`.
+        """
+        return self.run(inputs, network).pred
+
+    @torch.inference_mode()
+    def run(self, inputs: torch.Tensor, network: nn.Module, regions: Sequence[Region] | None = None) -> CascadeResult:
+        """Return everything the cascade finds out about ``inputs`` (1, 1, X, Y, Z).
+
+        Args:
+            inputs: the scan in HU, a MetaTensor that knows its affine.
+            network: the segmenter.
+            regions: segment these, without asking the localizer.
+        """
+        scan, grid = _scan_and_grid(inputs)
+        device = next(network.parameters()).device
+        report = CascadeReport()
+        localization = None
+        if regions is None:
+            with report.timed("localize", device):
+                localization = self._localize(scan, grid)
+            with report.timed("region", device):
+                regions = self._regions(localization, grid, report)
+        report.boxes = [region.box for region in regions]
+
+        predictions, extra = self._segment(scan, grid, regions, network, report)
+        with report.timed("paste", device):
+            pred = self._paste(predictions, localization, grid, report)
+        report.peak_memory_mb = peak_memory_mb()
+        # A network output carries no history of transforms: the image's own is what gets inverted.
+        meta = dict(inputs.meta) | {"cascade": report}
+        return CascadeResult(MetaTensor(pred[None], meta=meta), localization, extra, report)
+
+    def _localize(self, scan: torch.Tensor, grid: Grid) -> Localization | None:
+        if self.localizer is None or self.localize is None:
+            return None
+        output = self.localize(scan, grid, grid.box, self.localizer.eval())
+        return Localization(output.probability, output.grid, grid)
+
+    def _regions(self, localization: Localization | None, grid: Grid, report: CascadeReport) -> list[Region]:
+        if localization is None or self.region_rule is None:
+            return whole_scan(grid)
+        regions = self.region_rule(localization)
+        if regions:
+            return regions
+        best = float(localization.probability.max())
+        reason = f"the localizer found no pancreas in the scan (largest probability {best:.2f})"
+        if self.fallback is None:
+            report.outcome, report.reason = NOT_FOUND, reason
+            return []
+        report.reason = reason + "; fell back to other regions"
+        return self.fallback(grid)
+
+    def _segment(
+        self, scan: torch.Tensor, grid: Grid, regions: Sequence[Region], network: nn.Module, report: CascadeReport
+    ) -> tuple[list[RegionPrediction], list[dict[str, torch.Tensor]]]:
+        device = next(network.parameters()).device
+        predictions, extra = [], []
+        for region in regions:
+            with report.timed("segment", device):
+                output = self.segment(scan, grid, region.box, network)
+            with report.timed("paste", device):
+                predictions.append(on_scan_grid(output.probability, region))
+            extra.append(output.extra)
+        return predictions, extra
+
+    def _paste(
+        self,
+        predictions: Sequence[RegionPrediction],
+        localization: Localization | None,
+        grid: Grid,
+        report: CascadeReport,
+    ) -> torch.Tensor:
+        """Return the probabilities (K, X, Y, Z) of the whole scan, on the CPU."""
+        pred = torch.zeros(len(self.segment.channels), *grid.size)
+        if not predictions:
+            return pred
+        box, probability = self.fusion(predictions, localization)
+        volume_ml = int((probability.amax(dim=0) >= 0.5).sum()) * grid.voxel_ml
+        if volume_ml <= self.min_volume_ml:
+            report.outcome = NOT_FOUND
+            report.reason = f"the segmenter found {volume_ml:.1f} ml of pancreas, {self.min_volume_ml:g} ml are needed"
+            return pred
+        box.crop(pred)[...] = probability.cpu()
+        return pred
+
+
+def _scan_and_grid(inputs: torch.Tensor) -> tuple[torch.Tensor, Grid]:
+    """Return the scan (1, X, Y, Z) as a plain tensor, and its grid."""
+    if inputs.ndim != 5 or inputs.shape[0] != 1 or inputs.shape[1] != 1:
+        rule = "a cascade takes one scan of one channel at a time, (1, 1, X, Y, Z)"
+        raise bad_input("inputs", rule, tuple(inputs.shape), "Use a batch size of 1.")
+    if not isinstance(inputs, MetaTensor):
+        raise bad_input("inputs", "a scan must know its spacing", "a plain tensor", "Pass a MetaTensor with an affine.")
+    scan = inputs[0]
+    if scan.affine.ndim == 3:  # collated by a data loader: one affine per scan
+        scan.affine = scan.affine[0]
+    return scan.as_tensor(), grid_of(scan)
+
+

@@ -1,0 +1,54 @@
+"""What the cascade tells beside the mask: plain data that travels with the result."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from bundle.geometry import Box
+
+OK = "ok"
+NOT_FOUND = "not_found"
+
+
+@dataclass
+class CascadeReport:
+    """Outcome, boxes and cost of one scan.
+
+    Args:
+        outcome: ``ok`` or ``not_found``.
+        reason: the outcome in words.
+        boxes: regions segmented, in voxels of the scan's grid as the cascade got it (RAS).
+        seconds: wall-clock by stage: localize, region, segment, paste.
+        peak_memory_mb: largest resident memory of the process so far.
+    """
+
+    outcome: str = OK
+    reason: str = ""
+    boxes: list[Box] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    peak_memory_mb: float = 0.0
+
+    @contextmanager
+    def timed(self, stage: str, device: torch.device) -> Iterator[None]:
+        """Add the seconds of the block, GPU work included, to ``stage``."""
+        start = time.perf_counter()
+        yield
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as what JSON can hold."""
+        return {
+            "outcome": self.outcome,
+            "reason": self.reason,
+            "boxes": [box.as_dict() for box in self.boxes],
+            "seconds": {stage: round(seconds, 3) for stage, seconds in self.seconds.items()},
+            "peak_memory_mb": round(self.peak_memory_mb, 1),
+        }

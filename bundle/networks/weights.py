@@ -1,0 +1,42 @@
+"""Weights into networks: strictly, tensors only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from bundle.errors import bad_input
+
+
+def prepare(network: nn.Module, path: str | None, device: torch.device | str) -> nn.Module:
+    """Return ``network`` with the weights at ``path``, on ``device``, in the memory layout that convolves fastest."""
+    return load_weights(network, path).to(device=device, memory_format=torch.channels_last_3d)
+
+
+def load_weights(network: nn.Module, path: str | None) -> nn.Module:
+    """Load a raw ``state_dict`` into ``network``, every key and shape matching, and return the network.
+
+    Half-precision weights are widened to the network's own type. Without a ``path`` the network stays as it is.
+
+    Raises:
+        InputError: no such file, not a state_dict of tensors, or the first key that doesn't fit.
+    """
+    if path is None:
+        return network
+    if not Path(path).is_file():
+        raise bad_input(path, "the checkpoint must be a file", "none", "Train first, or set 'checkpoint' to weights.")
+    try:
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many types for a damaged or foreign file
+        rule = "a checkpoint holds a state_dict of tensors"
+        raise bad_input(path, rule, f"{type(error).__name__}", "Save network.state_dict() with torch.save.") from error
+    expected = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    found = {key: tuple(value.shape) for key, value in weights.items() if isinstance(value, torch.Tensor)}
+    for key in sorted(expected.keys() | found.keys()):
+        if expected.get(key) != found.get(key):
+            received = f"{key} of shape {found.get(key, 'missing')} where {expected.get(key, 'nothing')} belongs"
+            raise bad_input(path, "weights must fit the network", received, "Use the network_def they were made with.")
+    network.load_state_dict(weights)
+    return network

@@ -1,0 +1,108 @@
+"""What a stage sees in training: the scan, or the region around the organ, at the stage's spacing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
+
+from bundle.geometry import Box, Grid, as_size, tight_box
+from bundle.preprocess.resample import resample, resample_label
+
+
+def grid_of(image: MetaTensor) -> Grid:
+    """Return the grid of ``image`` (C, X, Y, Z), its spacing taken from the affine."""
+    spacing = [float(v) for v in np.linalg.norm(np.asarray(image.affine)[:3, :3], axis=0)]
+    return Grid(as_size(image.shape[-3:]), (spacing[0], spacing[1], spacing[2]))
+
+
+class CropAroundLabeld(MapTransform):
+    """Crop to the box around one label value, grown by a margin: the region that a perfect localizer would give.
+
+    Args:
+        keys: images and labels (C, X, Y, Z) on one grid, as MetaTensor.
+        label_key: the label that is looked at.
+        margin_mm: added on both sides of each axis, cut at the border of the scan.
+        value: the label value.
+        size_without_mm: edge lengths of the box about the middle of the scan where the label doesn't occur.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        label_key: str,
+        margin_mm: float,
+        value: int = 1,
+        size_without_mm: Sequence[float] = (200, 160, 160),
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.label_key = label_key
+        self.margin_mm = margin_mm
+        self.value = value
+        self.size_without_mm = tuple(size_without_mm)
+
+    def __call__(self, data: dict) -> dict:  # type: ignore[override]
+        d = dict(data)
+        box = self._box(d[self.label_key])
+        for key in self.key_iterator(d):
+            d[key] = _with_values(d[key], box.crop(d[key].as_tensor()).clone(), box.start, (1, 1, 1))
+        return d
+
+    def _box(self, label: MetaTensor) -> Box:
+        grid = grid_of(label)
+        box = tight_box(label[0].as_tensor() == self.value)
+        if box is None:
+            size = [round(mm / s) for mm, s in zip(self.size_without_mm, grid.spacing_mm)]
+            return grid.box.with_size(size).clip(grid.size)
+        return box.grow([round(self.margin_mm / s) for s in grid.spacing_mm]).clip(grid.size)
+
+
+class ResampleToSpacingd(MapTransform):
+    """Resample images (linear, anti-aliased) and labels (largest linear share) to about the spacing asked for.
+
+    The outer voxel edges stay where they are, so that the spacing reached differs by less than half a voxel over the
+    whole axis; the affine says what it is. Same arithmetic as the cascade's stages, so that training sees what inference
+    will see.
+
+    Args:
+        keys: images and labels (C, X, Y, Z), as MetaTensor.
+        spacing_mm: along (X, Y, Z).
+        label_keys: those of ``keys`` that hold label values.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        spacing_mm: Sequence[float],
+        label_keys: Sequence[str] = ("label",),
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.spacing_mm = tuple(spacing_mm)
+        self.label_keys = tuple(label_keys)
+
+    def __call__(self, data: dict) -> dict:  # type: ignore[override]
+        d = dict(data)
+        for key in self.key_iterator(d):
+            grid = grid_of(d[key])
+            target = grid.resampled(self.spacing_mm)
+            values = d[key].as_tensor()
+            values = resample_label(values, target.size) if key in self.label_keys else resample(values, target.size)
+            ratio = [new / old for new, old in zip(target.spacing_mm, grid.spacing_mm)]
+            d[key] = _with_values(d[key], values, [(r - 1) / 2 for r in ratio], ratio)
+        return d
+
+
+def _with_values(image: MetaTensor, values: torch.Tensor, start: Sequence[float], ratio: Sequence[float]) -> MetaTensor:
+    """Return ``values`` with the affine of ``image`` after moving voxel 0 to ``start`` and scaling voxels by ``ratio``."""
+    change: Any = np.eye(4)
+    change[:3, 3] = start
+    change[[0, 1, 2], [0, 1, 2]] = ratio
+    affine = torch.as_tensor(np.asarray(image.affine) @ change)
+    return MetaTensor(values, meta=dict(image.meta) | {"affine": affine})
