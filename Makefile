@@ -26,7 +26,7 @@ $(STAMP): requirements.txt requirements-dev.txt
 		{ echo "Python 3.11 or newer is needed; name one: make PY=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@$(PY) -c 'import ensurepip, venv' 2>/dev/null || \
 		{ echo "$(PY) cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
-	$(PY) -m venv --clear $(VENV)
+	$(PY) -m venv $(VENV)
 	$(PYTHON) -m pip install --disable-pip-version-check --quiet -r requirements.txt -r requirements-dev.txt
 	@touch $@
 
