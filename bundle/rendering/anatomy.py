@@ -64,8 +64,7 @@ def read_anatomy(path: str | Path, spacing_mm: float = 1.5, names: Mapping[int, 
     tissues = _to_tissues(path, codes, value_names)
     _check_anatomy(path, tissues, native_spacing_mm)
     tissues = _resample(tissues, native_spacing_mm, spacing_mm)
-    patients = sidecar.get("patients") or [_stem(path)]
-    return Anatomy(torch.from_numpy(tissues), float(spacing_mm), "+".join(patients))
+    return Anatomy(torch.from_numpy(tissues), float(spacing_mm), "+".join(patients_of(path)))
 
 
 def write_anatomy(anatomy: Anatomy, path: str | Path) -> None:
@@ -102,6 +101,12 @@ def list_anatomies(directory: str | Path) -> list[Path]:
     if not paths:
         raise bad_input(directory, "a folder of anatomies holds label maps", "no .nii or .nii.gz", "Check the path.")
     return paths
+
+
+def patients_of(path: str | Path) -> tuple[str, ...]:
+    """Everyone whose anatomy is part of a label map, without reading the map."""
+    path = Path(path)
+    return tuple(_read_sidecar(path).get("patients") or [_stem(path)])
 
 
 def _read_ras(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:

@@ -158,7 +158,9 @@ def acquire(painted: Painted, generator: torch.Generator, settings: ScannerSetti
 
     orientation = settings.orientations[_integer(generator, len(settings.orientations))]
     affine = np.diag([pixel_mm, pixel_mm, grid.increment_mm, 1.0])
-    affine[:3, 3] = [uniform(generator, -50, 50) - 0.5 * pixel_mm * len(x_mm) for _ in range(2)] + [uniform(generator, -900, 900)]
+    half_mm = 0.5 * pixel_mm * len(x_mm)
+    shift_mm = [uniform(generator, -limit, limit) for limit in (50, 50, 900)]
+    affine[:3, 3] = np.round(np.array(shift_mm) - [half_mm, half_mm, 0], 3)
     image_hu, affine_out = _reorient(stored.cpu().numpy().T, affine, orientation)
     label_out, _ = _reorient(scanned_label.cpu().numpy().T, affine, orientation)
     voxel_ml = pixel_mm**2 * grid.increment_mm / 1000
@@ -186,7 +188,7 @@ def _integer(generator: torch.Generator, stop: int) -> int:
 
 def _generator_on(device: torch.device, generator: torch.Generator) -> torch.Generator:
     """Generator for whole volumes where they lie; its seed comes from ``generator``."""
-    return torch.Generator(device).manual_seed(_integer(generator, 2**62))
+    return torch.Generator(device).manual_seed(_integer(generator, 2**31))
 
 
 def _between(limits: tuple[float, float], fraction: float) -> float:
@@ -260,7 +262,7 @@ class _Grid(tuple[Tensor, Tensor, Tensor]):
         settings: ScannerSettings,
     ) -> _Grid:
         overlapping = chance(generator, settings.share_overlapping)
-        increment_mm = thickness_mm * uniform(generator, 0.5, 0.95) if overlapping else thickness_mm
+        increment_mm = round(thickness_mm * (uniform(generator, 0.5, 0.95) if overlapping else 1), 3)  # fits DICOM text
         slices = max(1, math.floor((top_mm - bottom_mm - thickness_mm) / increment_mm) + 1)
         z_mm = bottom_mm + thickness_mm / 2 + increment_mm * torch.arange(slices, dtype=torch.float32)
 
@@ -270,7 +272,7 @@ class _Grid(tuple[Tensor, Tensor, Tensor]):
         cropped = chance(generator, settings.share_lateral_crop)
         view_mm = widest_mm * (uniform(generator, 0.78, 0.97) if cropped else uniform(generator, 1.02, 1.2))
         low, high = settings.in_plane_spacing_mm
-        pixel_mm = min(max(uniform(generator, low, high), view_mm / settings.max_matrix), high)
+        pixel_mm = round(min(max(uniform(generator, low, high), view_mm / settings.max_matrix), high), 4)
         pixels = max(8, min(settings.max_matrix, round(view_mm / pixel_mm)))
         offsets_mm = pixel_mm * (torch.arange(pixels, dtype=torch.float32) - (pixels - 1) / 2)
         centres_mm = [(low + high) / 2 + uniform(generator, -0.02, 0.02) * view_mm for low, high in sides_mm]

@@ -1,0 +1,68 @@
+"""Sub-commands of ``python -m bundle`` that render CT."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from bundle.errors import bad_input
+from bundle.rendering.anatomy import list_anatomies, patients_of
+from bundle.rendering.dataset import plan_scans, write_dataset
+from bundle.rendering.scanner import ScannerSettings
+
+
+def render(
+    output: Annotated[Path, typer.Option(help="Folder of the data set; extended if it exists.")],
+    count: Annotated[int, typer.Option(help="Number of scans.")] = 1,
+    seed: Annotated[int, typer.Option(help="Same seed, same scans.")] = 0,
+    anatomy: Annotated[Path | None, typer.Option(help="Folder of label maps, as `anatomy build` writes it.")] = None,
+    patients: Annotated[str, typer.Option(help="Only anatomies all of whose patients are listed: A,B,...")] = "",
+    procedural_share: Annotated[float, typer.Option(help="Share of procedural bodies where --anatomy is given.")] = 0.3,
+    section: Annotated[str, typer.Option(help="training, validation or test.")] = "training",
+    without_pancreas: Annotated[float, typer.Option(help="Share of scans cut above or below the pancreas.")] = 0.0,
+    in_plane_mm: Annotated[tuple[float, float], typer.Option(help="Range of the pixel spacing.")] = (0.6, 0.95),
+    thickness_mm: Annotated[tuple[float, float], typer.Option(help="Range of the slice thickness.")] = (1.0, 5.0),
+    workers: Annotated[int, typer.Option(help="Processes.")] = 1,
+    dicom: Annotated[bool, typer.Option(help="Also write DICOM series.")] = False,
+) -> None:
+    """Render CT scans with their labels as a Medical Decathlon data set."""
+    settings = ScannerSettings(
+        in_plane_spacing_mm=in_plane_mm, slice_thickness_mm=thickness_mm, share_without_pancreas=without_pancreas
+    )
+    anatomies = _choose_anatomies(anatomy, patients)
+    orders = plan_scans(count, seed, section, anatomies, procedural_share if anatomies else 1.0, settings, dicom)
+    console = Console(stderr=True)
+    columns = (TextColumn("rendering"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, TextColumn("{task.fields[last]}"), console=console) as progress:
+        task = progress.add_task("render", total=count, last="")
+
+        def show(facts: dict) -> None:
+            progress.update(task, advance=1, last=f"{facts['name']}  pancreas {facts['pancreas_ml']:.0f} ml")
+
+        written = write_dataset(output, orders, workers, show)
+    typer.echo(written)
+
+
+def _choose_anatomies(folder: Path | None, patients: str) -> list[Path]:
+    """Maps of the folder all of whose patients are listed; all of them if none is."""
+    if folder is None:
+        if patients:
+            raise bad_input("--patients", "it chooses among anatomies", "no --anatomy", "Give --anatomy, too.")
+        return []
+    paths = list_anatomies(folder)
+    wanted = {name.strip() for name in patients.split(",") if name.strip()}
+    if not wanted:
+        return paths
+    known = {path: set(patients_of(path)) for path in paths}
+    everyone = set().union(*known.values())
+    if wanted - everyone:
+        received = ", ".join(sorted(wanted - everyone))
+        raise bad_input("--patients", f"patients are among {', '.join(sorted(everyone))}", received, "Correct the list.")
+    chosen = [path for path in paths if known[path] <= wanted]
+    if not chosen:
+        raise bad_input("--patients", "an anatomy is of listed patients only", patients, "List its donors, too.")
+    return chosen
