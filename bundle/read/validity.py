@@ -1,0 +1,81 @@
+"""Which cases can be used, found out from their headers (or their voxels) before anything is computed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bundle.errors import InputError, bad_input
+from bundle.read.label import check_same_grid
+from bundle.read.scan import read_header, read_scan
+
+logger = logging.getLogger(__name__)
+
+_PROBLEMS_SHOWN = 20
+
+
+def checked_scans(
+    datalist: Sequence[Mapping[str, Any]], read_voxels: bool = False, check_intensities: bool = True
+) -> list[dict[str, Any]]:
+    """Return the valid cases; each other one is named in the log with its reason and the rest go on.
+
+    Args:
+        datalist: cases with ``image`` and maybe ``label``.
+        read_voxels: also read each scan, which finds truncated files, NaN, constant images and other units than
+            Hounsfield's, at the price of reading it once more later.
+        check_intensities: with ``read_voxels``, whether other units are a reason.
+
+    Raises:
+        InputError: no case is valid.
+    """
+    valid, problems = [], []
+    for entry in datalist:
+        try:
+            _check(entry)
+            if read_voxels:
+                read_scan(entry["image"], check_intensities)
+            valid.append(dict(entry))
+        except InputError as error:
+            problems.append(str(error))
+            logger.warning("left out: %s", error)
+    if not valid:
+        raise _all_in_one("at least one case can be used", problems)
+    return valid
+
+
+def check_datalist(datalist: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the cases if the headers of all images and labels are right, else raise all problems as one error."""
+    problems = []
+    for entry in datalist:
+        try:
+            _check(entry)
+        except InputError as error:
+            problems.append(str(error))
+    if problems:
+        raise _all_in_one("every case can be used", problems)
+    return [dict(entry) for entry in datalist]
+
+
+def input_error(error: BaseException | None) -> InputError | None:
+    """Return the bad input behind an exception, which MONAI wraps in its own, or None if it was not that."""
+    while error is not None:
+        if isinstance(error, InputError):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _check(entry: Mapping[str, Any]) -> None:
+    scan = read_header(entry["image"])
+    if entry.get("label"):
+        label = read_header(entry["label"])
+        check_same_grid(entry["label"], (label.shape, label.affine), entry["image"], (scan.shape, scan.affine))
+
+
+def _all_in_one(rule: str, problems: Sequence[str]) -> InputError:
+    lines = "".join(f"\n  - {problem}" for problem in problems[:_PROBLEMS_SHOWN])
+    more = f"\n  and {len(problems) - _PROBLEMS_SHOWN} more" if len(problems) > _PROBLEMS_SHOWN else ""
+    return bad_input(
+        "datalist", rule, f"{len(problems)} invalid:{lines}{more}\n ", "Correct these cases or leave them out."
+    )
