@@ -1,0 +1,1 @@
+"""Parts of the procedural body, in the order in which they are drawn."""
