@@ -60,8 +60,8 @@ def _choose_anatomies(folder: Path | None, patients: str) -> list[Path]:
     known = {path: set(patients_of(path)) for path in paths}
     everyone = set().union(*known.values())
     if wanted - everyone:
-        received = ", ".join(sorted(wanted - everyone))
-        raise bad_input("--patients", f"patients are among {', '.join(sorted(everyone))}", received, "Correct the list.")
+        rule, received = f"patients are among {', '.join(sorted(everyone))}", ", ".join(sorted(wanted - everyone))
+        raise bad_input("--patients", rule, received, "Correct the list.")
     chosen = [path for path in paths if known[path] <= wanted]
     if not chosen:
         raise bad_input("--patients", "an anatomy is of listed patients only", patients, "List its donors, too.")

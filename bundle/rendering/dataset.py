@@ -77,8 +77,8 @@ def write_dataset(
         The path of dataset.json.
     """
     output = Path(output)
-    for folder in {folder for pair in FOLDERS.values() for folder in pair} | {"facts"}:
-        (output / folder).mkdir(parents=True, exist_ok=True)
+    for name in {folder for pair in FOLDERS.values() for folder in pair} | {"facts"}:
+        (output / name).mkdir(parents=True, exist_ok=True)
     _read_list(output)  # an unreadable one must not cost an hour of rendering
     entries: dict[str, dict[str, str]] = {}
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from bundle.rendering.scanner import PADDING_HU, RenderedScan
 
@@ -88,5 +88,5 @@ def _slice(scan: RenderedScan, pixels: np.ndarray, affine: np.ndarray, index: in
     return data
 
 
-def _uid(scan: RenderedScan, name: str, what: str) -> str:
+def _uid(scan: RenderedScan, name: str, what: str) -> UID:
     return generate_uid(entropy_srcs=[name, str(scan.facts.get("seed", "")), what])

@@ -127,9 +127,10 @@ def acquire(painted: Painted, generator: torch.Generator, settings: ScannerSetti
     first = max(0, math.floor((bottom_mm - thickness_mm) / painted.spacing_mm))
     last = math.ceil((top_mm + thickness_mm) / painted.spacing_mm) + 1
     density, label = density[first:last].clone(), label[first:last]
-    bottom_mm, top_mm = bottom_mm - first * painted.spacing_mm, top_mm - first * painted.spacing_mm
     metal, metals = _insert_metal(density, label, painted.spacing_mm, generator, settings)
-    z_mm, y_mm, x_mm = grid = _Grid.draw(density, painted.spacing_mm, bottom_mm, top_mm, thickness_mm, generator, settings)
+    length_mm = (bottom_mm - first * painted.spacing_mm, top_mm - first * painted.spacing_mm)
+    grid = _draw_grid(density, painted.spacing_mm, length_mm, thickness_mm, generator, settings)
+    z_mm, y_mm, x_mm = grid.z_mm, grid.y_mm, grid.x_mm
 
     softness = uniform(generator, 0, 1)
     blur_mm = _between(settings.blur_mm, softness)
@@ -225,7 +226,12 @@ def _length_of_scan(
 
 
 def _beside_gland(
-    low_mm: float, high_mm: float, length_mm: float, thickness_mm: float, generator: torch.Generator, settings: ScannerSettings
+    low_mm: float,
+    high_mm: float,
+    length_mm: float,
+    thickness_mm: float,
+    generator: torch.Generator,
+    settings: ScannerSettings,
 ) -> tuple[float, float]:
     gap_mm = uniform(generator, *settings.gap_mm)
     shortest_mm = max(4 * thickness_mm, settings.slab_mm[0])
@@ -244,57 +250,54 @@ def _beside_gland(
     )
 
 
-class _Grid(tuple[Tensor, Tensor, Tensor]):
-    """Positions of the scan's slices, rows and columns in mm from the first painted voxel's outer edge."""
+@dataclass(frozen=True)
+class _Grid:
+    """Centres of the scan's slices, rows and columns in mm from the first painted voxel's outer edge."""
 
+    z_mm: Tensor
+    y_mm: Tensor
+    x_mm: Tensor
     increment_mm: float
     pixel_mm: float
 
-    @classmethod
-    def draw(
-        cls,
-        density: Tensor,
-        spacing_mm: float,
-        bottom_mm: float,
-        top_mm: float,
-        thickness_mm: float,
-        generator: torch.Generator,
-        settings: ScannerSettings,
-    ) -> _Grid:
-        overlapping = chance(generator, settings.share_overlapping)
-        increment_mm = round(thickness_mm * (uniform(generator, 0.5, 0.95) if overlapping else 1), 3)  # fits DICOM text
-        slices = max(1, math.floor((top_mm - bottom_mm - thickness_mm) / increment_mm) + 1)
-        z_mm = bottom_mm + thickness_mm / 2 + increment_mm * torch.arange(slices, dtype=torch.float32)
 
-        body = (density > 500).any(0)
-        sides_mm = [_extent(body.any(axis), spacing_mm) for axis in (1, 0)]
-        widest_mm = max(high - low for low, high in sides_mm)
-        cropped = chance(generator, settings.share_lateral_crop)
-        view_mm = widest_mm * (uniform(generator, 0.78, 0.97) if cropped else uniform(generator, 1.02, 1.2))
-        low, high = settings.in_plane_spacing_mm
-        pixel_mm = round(min(max(uniform(generator, low, high), view_mm / settings.max_matrix), high), 4)
-        pixels = max(8, min(settings.max_matrix, round(view_mm / pixel_mm)))
-        offsets_mm = pixel_mm * (torch.arange(pixels, dtype=torch.float32) - (pixels - 1) / 2)
-        centres_mm = [(low + high) / 2 + uniform(generator, -0.02, 0.02) * view_mm for low, high in sides_mm]
-        centres_mm[0] -= 0.03 * view_mm  # rows: leave room for the table
-        grid = cls([z_mm] + [(offsets_mm + centre) for centre in centres_mm])
-        grid.increment_mm, grid.pixel_mm = increment_mm, pixel_mm
-        return cls._on(grid, density.device)
+def _draw_grid(
+    density: Tensor,
+    spacing_mm: float,
+    length_mm: tuple[float, float],
+    thickness_mm: float,
+    generator: torch.Generator,
+    settings: ScannerSettings,
+) -> _Grid:
+    """Return a grid around the body, from bottom to top in ``length_mm``."""
+    device = density.device
+    bottom_mm, top_mm = length_mm
+    overlapping = chance(generator, settings.share_overlapping)
+    step = uniform(generator, 0.5, 0.95) if overlapping else 1.0
+    increment_mm = round(thickness_mm * step, 3)  # as DICOM's decimal text holds it
+    slices = max(1, math.floor((top_mm - bottom_mm - thickness_mm) / increment_mm) + 1)
+    z_mm = bottom_mm + thickness_mm / 2 + increment_mm * torch.arange(slices, device=device, dtype=torch.float32)
 
-    @classmethod
-    def _on(cls, grid: _Grid, device: torch.device) -> _Grid:
-        moved = cls(axis.to(device) for axis in grid)
-        moved.increment_mm, moved.pixel_mm = grid.increment_mm, grid.pixel_mm
-        return moved
+    body = (density > 500).any(0)
+    sides_mm = [_extent(body.any(axis), spacing_mm) for axis in (1, 0)]
+    widest_mm = max(high - low for low, high in sides_mm)
+    cropped = chance(generator, settings.share_lateral_crop)
+    view_mm = widest_mm * (uniform(generator, 0.78, 0.97) if cropped else uniform(generator, 1.02, 1.2))
+    low, high = settings.in_plane_spacing_mm
+    pixel_mm = round(min(max(uniform(generator, low, high), view_mm / settings.max_matrix), high), 4)
+    pixels = max(8, min(settings.max_matrix, round(view_mm / pixel_mm)))
+    offsets_mm = pixel_mm * (torch.arange(pixels, device=device, dtype=torch.float32) - (pixels - 1) / 2)
+    middles_mm = [(low + high) / 2 + uniform(generator, -0.02, 0.02) * view_mm for low, high in sides_mm]
+    y_mm = offsets_mm + middles_mm[0] - 0.03 * view_mm  # room for the table
+    return _Grid(z_mm, y_mm, offsets_mm + middles_mm[1], increment_mm, pixel_mm)
 
 
 def _extent(occupied: Tensor, spacing_mm: float) -> tuple[float, float]:
     """Low and high end in mm of the true entries; the whole row where there is none."""
     indices = occupied.nonzero()
-    return (float(indices[0]) * spacing_mm, float(indices[-1] + 1) * spacing_mm) if len(indices) else (
-        0.0,
-        len(occupied) * spacing_mm,
-    )
+    if len(indices) == 0:
+        return 0.0, len(occupied) * spacing_mm
+    return float(indices[0]) * spacing_mm, float(indices[-1] + 1) * spacing_mm
 
 
 # Resampling -----------------------------------------------------------------------------------------------------------
@@ -346,7 +349,7 @@ def _resample(volume: Tensor, slices: Tensor, rows: Tensor, columns: Tensor) -> 
 
 def _resample_label(label: Tensor, grid: _Grid, spacing_mm: float, thickness_mm: float) -> Tensor:
     """Return the class of largest share around each point of the grid, some slices at a time to save memory."""
-    z_mm, y_mm, x_mm = grid
+    z_mm, y_mm, x_mm = grid.z_mm, grid.y_mm, grid.x_mm
     smooth = _gaussian(0.5 * spacing_mm)
     slices = _sampling_matrix(z_mm, spacing_mm, len(label), _slab_average(thickness_mm), replicate=True)
     rows = _sampling_matrix(y_mm, spacing_mm, label.shape[1], smooth)
@@ -388,7 +391,7 @@ def _rows_touched(matrix: Tensor) -> slice | None:
 
 
 def _lay_on_table(image: Tensor, pixel_mm: float, generator: torch.Generator) -> None:
-    """Add a mattress and a thin curved shell with a lighter core below the back, the same in all slices."""
+    """Add a cushion and a thin curved shell with a lighter core below the back, the same in all slices."""
     _, rows, columns = image.shape
     device = image.device
     body = (image > 500).any(0)
@@ -399,11 +402,11 @@ def _lay_on_table(image: Tensor, pixel_mm: float, generator: torch.Generator) ->
     back_mm = torch.where(body, y_mm[:, None], torch.inf).amin(0)
     top_mm = (back_mm - rise_mm).amin() - uniform(generator, 1, 12) + rise_mm
     depth_mm = top_mm - y_mm[:, None]  # (Y, X) below the table's surface
-    half_width_mm, height_mm, skin_mm = uniform(generator, 195, 265), uniform(generator, 18, 60), uniform(generator, 1.2, 3.0)
-    skin, core, mattress = uniform(generator, 350, 950), uniform(generator, 20, 110), uniform(generator, 20, 160)
+    half_width_mm, height_mm = uniform(generator, 195, 265), uniform(generator, 18, 60)
+    skin_mm, cushion_mm = uniform(generator, 1.2, 3.0), uniform(generator, 2, 10)
+    skin, core, cushion = uniform(generator, 350, 950), uniform(generator, 20, 110), uniform(generator, 20, 160)
 
-    table = image.new_zeros(rows, columns)
-    table += mattress * _soft((depth_mm + uniform(generator, 2, 10)).clamp(max=1e3), pixel_mm) * _soft(-depth_mm, pixel_mm)
+    table = cushion * _soft(depth_mm + cushion_mm, pixel_mm) * _soft(-depth_mm, pixel_mm)
     shell = _soft(depth_mm, pixel_mm) * _soft(skin_mm - depth_mm, pixel_mm)
     below = depth_mm - height_mm + 0.7 * rise_mm * uniform(generator, 0.5, 1.5)
     bottom = _soft(below, pixel_mm) * _soft(skin_mm - below, pixel_mm)
@@ -425,7 +428,7 @@ def _insert_metal(
     if not chance(generator, settings.share_metal):
         return [], "none"
     kind = ("clips", "stent", "screws")[_integer(generator, 3)]
-    bone = density > 1250
+    bone = density > 1250  # HU over 250
     middle = density.shape[2] // 2
     if kind == "screws":
         reach = round(15 / spacing_mm)
@@ -543,7 +546,7 @@ def _horizontal_streaks(strength_hu: Tensor, columns: int, pixel_mm: float, sour
 
 def _add_star(image: Tensor, grid: _Grid, ends_mm: Tensor, generator: torch.Generator) -> None:
     """Add bright and dark rays around the cut of a metal rod, in the slices that hold it."""
-    z_mm, y_mm, x_mm = grid
+    z_mm, y_mm, x_mm = grid.z_mm, grid.y_mm, grid.x_mm
     source = _generator_on(image.device, generator)
     strength_hu = uniform(generator, 60, 260)
     low_mm, high_mm = sorted(ends_mm[:, 0].tolist())
