@@ -30,6 +30,11 @@ def box_mask(start: tuple[int, ...], stop: tuple[int, ...], shape: tuple[int, ..
     return mask
 
 
+def batch(mask: np.ndarray) -> torch.Tensor:
+    """(1, 1, X, Y, Z), as MONAI's own metrics take a mask."""
+    return torch.from_numpy(mask)[None, None]
+
+
 def test_overlaps_of_half_covered_truth():
     # 2 common voxels, 3 predicted, 4 true.
     found = case_metrics(row(".###.."), row("..####"), SPACING_MM)
@@ -63,16 +68,18 @@ def test_average_surface_distance_is_the_mean_of_both_directions():
 @pytest.mark.filterwarnings("ignore:.*always_return_as_numpy:FutureWarning")  # MONAI calls itself in a deprecated way
 def test_hausdorff_95_is_the_larger_direction_and_agrees_with_monai():
     pred, label = box_mask((4, 4, 4), (12, 10, 9)), box_mask((4, 5, 4), (15, 10, 9))
-    pair = [torch.from_numpy(mask)[None, None].float() for mask in (pred, label)]
-    expected = compute_hausdorff_distance(*pair, include_background=True, percentile=95, spacing=SPACING_MM)
+    expected = compute_hausdorff_distance(
+        batch(pred), batch(label), include_background=True, percentile=95, spacing=SPACING_MM
+    )
     assert case_metrics(pred, label, SPACING_MM)["hausdorff_95_mm"] == pytest.approx(float(expected), abs=1e-5)
 
 
 @pytest.mark.filterwarnings("ignore:.*always_return_as_numpy:FutureWarning")
 def test_surface_dice_agrees_with_monai_by_area():
     pred, label = box_mask((4, 4, 4), (12, 10, 9)), box_mask((4, 5, 4), (15, 10, 9))
-    pair = [torch.from_numpy(mask)[None, None] for mask in (pred, label)]
-    expected = compute_surface_dice(*pair, [2.0], include_background=True, spacing=SPACING_MM, use_subvoxels=True)
+    expected = compute_surface_dice(
+        batch(pred), batch(label), [2.0], include_background=True, spacing=SPACING_MM, use_subvoxels=True
+    )
     found = case_metrics(pred, label, SPACING_MM)["surface_dice_2mm"]
     assert 0.5 < found < 1
     assert found == pytest.approx(float(expected), abs=1e-5)
@@ -91,9 +98,10 @@ def test_identical_masks_at_the_border_are_perfect():
 
 
 def test_position_in_the_scan_does_not_matter():
-    inner = [box_mask((4, 4, 4), (12, 10, 9)), box_mask((4, 5, 4), (15, 10, 9))]
-    padded = [np.pad(mask, ((30, 7), (0, 11), (5, 40))) for mask in inner]
-    assert case_metrics(*padded, SPACING_MM) == pytest.approx(case_metrics(*inner, SPACING_MM))
+    pred, label = box_mask((4, 4, 4), (12, 10, 9)), box_mask((4, 5, 4), (15, 10, 9))
+    around = ((30, 7), (0, 11), (5, 40))
+    found = case_metrics(np.pad(pred, around), np.pad(label, around), SPACING_MM)
+    assert found == pytest.approx(case_metrics(pred, label, SPACING_MM))
 
 
 def test_both_empty_is_full_agreement():
@@ -105,7 +113,8 @@ def test_both_empty_is_full_agreement():
 @pytest.mark.parametrize("pred_is_empty", [True, False])
 def test_one_empty_has_no_overlap_and_no_distance(pred_is_empty):
     empty, full = row("...."), row(".##.")
-    found = case_metrics(*(empty, full) if pred_is_empty else (full, empty), SPACING_MM)
+    pred, label = (empty, full) if pred_is_empty else (full, empty)
+    found = case_metrics(pred, label, SPACING_MM)
     assert [found[name] for name in ("dice", "jaccard", "precision", "recall", "surface_dice_2mm")] == [0] * 5
     assert math.isnan(found["average_surface_distance_mm"])
     assert math.isnan(found["hausdorff_95_mm"])

@@ -92,7 +92,8 @@ def _surface_metrics(pred: np.ndarray, label: np.ndarray, spacing_mm: Sequence[f
     if not pred.any() or not label.any():
         return {"average_surface_distance_mm": math.nan, "hausdorff_95_mm": math.nan, "surface_dice_2mm": 0.0}
     spacing = [float(size) for size in spacing_mm]
-    distances = _both_directions(*get_mask_edges(pred, label, crop=False), spacing)
+    edges_pred, edges_label = get_mask_edges(pred, label, crop=False)
+    distances = _both_directions(edges_pred, edges_label, spacing)
     return {
         "average_surface_distance_mm": float(np.mean([np.mean(d) for d in distances])),
         "hausdorff_95_mm": float(max(np.percentile(d, HAUSDORFF_PERCENTILE) for d in distances)),
@@ -103,8 +104,8 @@ def _surface_metrics(pred: np.ndarray, label: np.ndarray, spacing_mm: Sequence[f
 def _both_directions(edges_pred: np.ndarray, edges_label: np.ndarray, spacing_mm: list[float]) -> list[np.ndarray]:
     """Distances in mm from each surface voxel of the prediction to the truth's nearest, and the other way round."""
     return [
-        get_surface_distance(edges_pred, edges_label, spacing=spacing_mm),
-        get_surface_distance(edges_label, edges_pred, spacing=spacing_mm),
+        np.asarray(get_surface_distance(edges_pred, edges_label, spacing=spacing_mm)),
+        np.asarray(get_surface_distance(edges_label, edges_pred, spacing=spacing_mm)),
     ]
 
 

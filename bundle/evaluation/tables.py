@@ -1,0 +1,50 @@
+"""Tables of an evaluation as CSV: one row per case and stage, and what is derived from it."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bundle.evaluation.files import replaced_when_complete
+from bundle.evaluation.metrics import METRICS
+from bundle.evaluation.region import REGION_METRICS
+
+Row = Mapping[str, Any]
+"""One line of a table, by column name; a missing column is an empty cell."""
+
+STAGES = ("coarse", "fine", "fine_true_region", "whole_scan")
+"""What is scored: the localizer, the cascade, the cascade given the true region, the segmenter slid over all."""
+
+SUMMARY_COLUMNS = ("scans", "stage", "metric", "n", "undefined", "mean", "sd", "median", "min", "max")
+COMPARISON_COLUMNS = ("stage", "against", "n", "mean_difference", "low_95", "high_95", "wilcoxon_p", "t_test_p")
+TEXT_COLUMNS = ("case", "stage", "outcome", "scans", "metric", "against")
+
+
+def case_columns(rows: Iterable[Row]) -> list[str]:
+    """Return the columns of the per-case table: the fixed ones and one ``seconds_*`` for each step that was timed."""
+    seconds = dict.fromkeys(name for row in rows for name in row if name.startswith("seconds_"))
+    return ["case", "stage", "outcome", *METRICS, *REGION_METRICS, *seconds, "peak_memory_mb"]
+
+
+def write_table(rows: Iterable[Row], columns: Sequence[str], path: Path) -> None:
+    """Write ``rows`` as CSV with a heading; an absent value is an empty cell, an undefined one "nan"."""
+    with replaced_when_complete(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, restval="", extrasaction="raise")
+        writer.writeheader()
+        writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+
+
+def read_table(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a table written by :func:`write_table`, numbers as float, empty cells left out."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return [{name: _value(name, text) for name, text in row.items() if text != ""} for row in csv.DictReader(file)]
+
+
+def _cell(value: Any) -> Any:
+    return f"{value:.6g}" if isinstance(value, float) else value
+
+
+def _value(name: str, text: str) -> str | float:
+    return text if name in TEXT_COLUMNS else float(text)
