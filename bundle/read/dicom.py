@@ -36,6 +36,8 @@ _TAGS = [
     "RescaleIntercept",
     "BitsStored",
     "PixelRepresentation",
+    "BitsAllocated",
+    "PixelData",
 ]
 _OTHER_SUFFIXES = {".nii", ".gz", ".json", ".txt", ".csv", ".xml", ".png", ".jpg", ".zip", ".html", ".pdf", ".md"}
 _GAP_TOLERANCE = 0.1  # of the distance between neighbouring slices
@@ -152,9 +154,8 @@ def _read_headers(folder: Path) -> list[Any]:
         if not is_dicom(path):
             continue
         try:
-            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
-            header.filename = str(path)
-            headers.append(header)
+            # pixels are left in the file, but their length is known
+            headers.append(pydicom.dcmread(path, defer_size=1024, specific_tags=_TAGS))
         except Exception as error:  # pydicom raises many types for damaged files
             raise bad_input(path, "the DICOM header can be read", error, "Export the series again.") from error
     if not headers:
@@ -227,6 +228,23 @@ def _check_slice(header: Any) -> None:
     for name in ("Rows", "Columns", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient"):
         if not header.get(name):
             raise bad_input(path, f"a CT slice has {name}", "none", "Export the series again with its full header.")
+    _check_pixel_length(path, header)
+
+
+def _check_pixel_length(path: Path, header: Any) -> None:
+    """Refuse a slice with fewer bytes than its pixels take, which GDCM would fill up without a word."""
+    element = header.get_item("PixelData", keep_deferred=True)
+    needed = int(header.Rows) * int(header.Columns) * int(header.get("BitsAllocated") or 16) // 8
+    if element is None:
+        stored = 0
+    elif header.file_meta.TransferSyntaxUID.is_compressed:
+        stored = needed  # the decoder notices
+    else:
+        start = getattr(element, "value_tell", 0)
+        stored = min(int(element.length), path.stat().st_size - start)
+    if stored < needed:
+        remedy = "The file is truncated: copy or export the series again."
+        raise bad_input(path, f"a slice holds {needed} bytes of pixels", f"{stored} bytes", remedy)
 
 
 def _check_positions(positions_mm: np.ndarray, ordered: list[Any]) -> None:
