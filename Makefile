@@ -9,8 +9,10 @@ WORKERS ?= 2
 INPUT ?=
 COUNT ?= 300
 SEED ?= 1
+SECTION ?= training
 DATA ?= data/rendered
 ANATOMY ?=
+PATIENTS ?=
 PANCREAS_DATA ?= ../shared/data
 
 .DEFAULT_GOAL := help
@@ -55,8 +57,9 @@ bench: $(STAMP) ## seconds and memory of the whole job on a 512 x 512 x 300 scan
 anatomy: $(STAMP) ## whole-body label maps for rendering, from the label maps in PANCREAS_DATA/anatomy
 	$(PYTHON) -m bundle anatomy build --source "$(PANCREAS_DATA)/anatomy" --output data/anatomy
 
-data: $(STAMP) ## render COUNT scans from ANATOMY, or from drawn bodies, into DATA
-	$(PYTHON) -m bundle render --count $(COUNT) --seed $(SEED) $(if $(ANATOMY),--anatomy "$(ANATOMY)") --output "$(DATA)"
+data: $(STAMP) ## render COUNT scans for SECTION of DATA, from drawn bodies or ANATOMY (of PATIENTS only)
+	$(PYTHON) -m bundle render --output "$(DATA)" --section $(SECTION) --count $(COUNT) --seed $(SEED) \
+		--workers $(WORKERS) $(if $(ANATOMY),--anatomy "$(ANATOMY)") $(if $(PATIENTS),--patients "$(PATIENTS)")
 
 clean: ## remove what the other commands made, rendered data excepted
 	rm -rf $(VENV) demo build dist *.egg-info .mypy_cache .pytest_cache
