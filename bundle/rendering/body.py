@@ -45,8 +45,7 @@ def draw_body(generator: torch.Generator, spacing_mm: float = 1.5) -> Anatomy:
     draw_kidneys(canvas, habitus, aorta)
     draw_spleen(canvas, habitus, trunk)
     draw_gland(canvas, gland, vessels, duodenum)
-    entry = draw_oesophagus(canvas, habitus)
-    del entry
+    draw_oesophagus(canvas, habitus)
     draw_gallbladder(canvas, habitus)
     draw_stomach(canvas, habitus, trunk, duodenum.pylorus)
     draw_heart(canvas, habitus, trunk)

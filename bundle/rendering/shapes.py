@@ -186,7 +186,9 @@ def draw_tube(
     return curve
 
 
-def ellipsoid(grid: Grid, centre: Sequence[float], radii: Sequence[float], turns: Sequence[float] = (0, 0, 0)) -> Tensor:
+def ellipsoid(
+    grid: Grid, centre: Sequence[float], radii: Sequence[float], turns: Sequence[float] = (0, 0, 0)
+) -> Tensor:
     """About the signed distance to an ellipsoid turned about x, then y, then z (radians)."""
     offset = (grid.x - centre[0], grid.y - centre[1], grid.z - centre[2])
     rotation = _rotation(turns)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor
 
 from bundle.rendering.body_parts.gut import Duodenum
@@ -45,7 +47,7 @@ def plan_gland(generator: torch.Generator, habitus: Habitus) -> GlandPlan:
         calibre_mm=9.6 * (volume_ml / 75) ** 0.42,
         flatness=uniform(generator, 1.1, 1.6),
         lobulation=uniform(generator, 0.05, 0.24),
-        apex_mm=uniform(generator, -8, 36) * habitus.height,
+        apex_mm=uniform(generator, -16, 44) * habitus.height,
         forward_mm=uniform(generator, 0, 12) * habitus.depth_scale,
     )
 
@@ -71,8 +73,9 @@ def _centre_line(canvas: Canvas, plan: GlandPlan, vessels: Vessels, duodenum: Du
     head = (duodenum.middle[0] - duodenum.radius - 1.15 * r, duodenum.middle[1] + 5, z - 12)
     neck = (x + 1, clear, z + 1 + normal(generator, 3))
     body = (x - 30, clear + plan.forward_mm - 4, z + 0.75 * plan.apex_mm + 6)
-    spleen = _splenic_hilum(canvas, (x - 105, 10, z + 22))
-    tail = tuple(s + d for s, d in zip(spleen, (uniform(generator, 5, 12), 5, -2), strict=True))
+    aim = (x - 75, 32, z + uniform(generator, -25, 50))
+    spleen = _splenic_hilum(canvas, aim)
+    tail = (spleen[0] + uniform(generator, 5, 12), spleen[1] + 4, spleen[2])
     share = uniform(generator, 0.45, 0.6)
     across = (
         body[0] + share * (tail[0] - body[0]),
@@ -80,26 +83,37 @@ def _centre_line(canvas: Canvas, plan: GlandPlan, vessels: Vessels, duodenum: Du
         body[2] + share * (tail[2] - body[2]) + 0.45 * plan.apex_mm - 4,
     )
     bulk = uniform(generator, 0.75, 1.2)
+    across, tail = (_before_kidney(canvas, point, r) for point in (across, tail))
+    half_way = [(a + b) / 2 for a, b in zip(across, tail, strict=True)]
+    half_way = _before_kidney(canvas, (half_way[0], half_way[1], half_way[2]), r)
     return [
         (*head, 1.25 * r),
         ((head[0] + neck[0]) / 2 + 2, 0.35 * head[1] + 0.65 * neck[1], z - 4, 1.1 * r),
         (*neck, 0.75 * r),
         (*jitter(generator, body, 3), 0.88 * r),
-        (*jitter(generator, across, 4), 0.95 * r * (0.5 + 0.5 * bulk)),
+        (*across, 0.95 * r * (0.5 + 0.5 * bulk)),
+        (*half_way, 0.9 * r * (0.3 + 0.7 * bulk)),
         (*tail, 0.8 * r * bulk),
     ]
 
 
-def _splenic_hilum(canvas: Canvas, towards: Point) -> Point:
-    """The point of the spleen's inner surface nearest to where a tail would end, or that end without a spleen."""
+def _splenic_hilum(canvas: Canvas, aim: Point) -> Point:
+    """The point of the spleen nearest to ``aim``, or ``aim`` itself without a spleen."""
     voxels = (canvas.tissues == Tissue.SPLEEN).nonzero()
     if len(voxels) == 0:
-        return towards
+        return aim
     places = voxels * canvas.spacing_mm + torch.tensor(canvas.lower_mm)
-    aim = torch.tensor(towards) + torch.tensor([60.0, 10.0, 0.0])  # seen from the middle, the hilum is nearest
-    distance = ((places - aim) * torch.tensor([1.0, 1.0, 1.3])).norm(dim=1)
-    x, y, z = places[distance.argmin()].tolist()
+    x, y, z = places[(places - torch.tensor(aim)).norm(dim=1).argmin()].tolist()
     return x, y, z
+
+
+def _before_kidney(canvas: Canvas, point: Point, radius: float) -> Point:
+    """A point moved forward until a tube around it, with the splenic vein behind, clears the left kidney."""
+    x, y, z = point
+    grid = canvas.grid((x - radius, -80, z - radius), (x + radius, 120, z + radius))
+    kidney = (canvas.tissues[grid.slices] == Tissue.KIDNEY_LEFT).any(dim=2).any(dim=0)
+    front = float(grid.y[0, kidney].max()) if kidney.any() else -80.0
+    return x, max(y, front + 0.9 * radius + 4), z
 
 
 def _head_curves(
@@ -156,7 +170,15 @@ def _fill_volume(canvas: Canvas, plan: GlandPlan, curves: list[Tensor]) -> None:
     field.masked_fill_(~canvas.free(grid), 999.0)
     wanted = min(int(plan.volume_ml * 1000 / canvas.spacing_mm**3), field.numel() - 1)
     level = float(field.flatten().kthvalue(max(wanted, 1)).values)
-    canvas.paint(grid, field <= min(level, margin_mm), Tissue.PANCREAS)
+    canvas.paint(grid, _largest_piece(field <= min(level, margin_mm)), Tissue.PANCREAS)
+
+
+def _largest_piece(mask: Tensor) -> Tensor:
+    """The largest 26-connected piece of a mask; an empty mask stays empty."""
+    pieces, count = ndimage.label(mask.numpy(), structure=np.ones((3, 3, 3)))
+    if count < 2:
+        return mask
+    return torch.from_numpy(pieces == 1 + np.bincount(pieces.ravel())[1:].argmax())
 
 
 def _lobules(canvas: Canvas, grid: Grid) -> Tensor:

@@ -94,16 +94,16 @@ def draw_stomach(canvas: Canvas, habitus: Habitus, trunk: Trunk, pylorus: Point)
 def draw_colon(canvas: Canvas, habitus: Habitus, trunk: Trunk) -> None:
     """Draw the colon's frame with its haustra: caecum, ascending, transverse (sagging), descending part."""
     generator = canvas.generator
-    size = uniform(generator, 0.75, 1.2)
+    size = uniform(generator, 0.65, 1.2)
     side = 0.88 * habitus.half_width / habitus.width_scale
     sag = uniform(generator, 0, 75)
     flexure_z = uniform(generator, 8, 45)
     front = 112
     landmarks = [
-        (side - 18, 32, -140, 27),
-        (side - 12, 24, -90, 26),
-        (side - 14, 26, -48, 24),
-        (side - 18, 58, -26, 23),
+        (side - 18, 32, -140, 25),
+        (side - 12, 24, -90, 23),
+        (side - 14, 26, -48, 22),
+        (side - 18, 58, -26, 21),
         (44, front, -34 - 0.6 * sag, 20),
         (0, front + 2, -38 - sag, 19),
         (-44, front - 4, -24 - 0.7 * sag, 19),
@@ -127,14 +127,16 @@ def draw_small_bowel(canvas: Canvas, habitus: Habitus, trunk: Trunk, flexure: Po
     Loops grow by random walks and are parted by thin seams of mesenteric fat where two of them meet.
     """
     generator = canvas.generator
-    grid = canvas.grid((-habitus.half_width, -25, habitus.bottom - 30), (habitus.half_width, habitus.front, flexure[2] + 35))
+    lower_mm = (-habitus.half_width, -25, habitus.bottom - 30)
+    grid = canvas.grid(lower_mm, (habitus.half_width, habitus.front, flexure[2] + 35))
     nearest = torch.full(grid.shape, 1000.0)
     second = torch.full(grid.shape, 1000.0)
     calibre = uniform(generator, 8.5, 13.0)
     for start in _loop_starts(generator, habitus, flexure):
         curve = _random_walk(generator, start, habitus, calibre * uniform(generator, 0.7, 1.25))
         _merge_nearest(nearest, second, canvas, grid, curve)
-    seam_mm = uniform(generator, 0.3, 1.5) + 0.8 * canvas.noise(grid, 40)
+    # A seam thinner than a voxel would be a row of dots, so it is a voxel wide or, where loops cling, absent.
+    seam_mm = 1.7 * canvas.spacing_mm * (canvas.noise(grid, 40) > uniform(generator, -1.2, 0.3))
     loops = (nearest < 0) & (second - nearest > seam_mm)
     loops &= trunk.wall_mm[grid.slices] < -3
     loops &= _gap_to_organs(canvas, grid)

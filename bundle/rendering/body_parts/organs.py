@@ -29,7 +29,7 @@ def draw_kidneys(canvas: Canvas, habitus: Habitus, aorta: Point) -> dict[int, Po
     """Draw both kidneys with sinus fat and vessels; their centres by side (-1 left, +1 right)."""
     generator = canvas.generator
     centres = {}
-    size = uniform(generator, 0.85, 1.15)
+    size = uniform(generator, 0.86, 1.11)
     for side in (-1, 1):
         lift = uniform(generator, 2, 16) if side < 0 else -uniform(generator, 4, 18)
         x = side * (64 * habitus.width_scale + 4 * size + normal(generator, 3))
@@ -45,7 +45,7 @@ def _draw_kidney(canvas: Canvas, centre: Point, side: int, size: float) -> None:
     """Draw one kidney: a bent, tapered tube, its upper pole turned inwards and back, hollowed at the hilum by fat."""
     x, y, z = centre
     half = 30 * size
-    girth = 27 * size
+    girth = 25.5 * size
     curve = spline(
         [
             (x - side * 9, y - 5, z + half, girth * 0.86),
@@ -91,14 +91,14 @@ def _draw_adrenal(canvas: Canvas, centre: Point, side: int, size: float) -> None
 def draw_spleen(canvas: Canvas, habitus: Habitus, trunk: Trunk) -> None:
     """Draw the spleen on the left side of the back wall under the diaphragm, hollow towards stomach and kidney."""
     generator = canvas.generator
-    size = uniform(generator, 0.82, 1.2)
+    size = uniform(generator, 0.92, 1.3)
     z = uniform(generator, 30, 58) * habitus.height - habitus.droop
     reach = habitus.half_width * 0.93 * 0.92
-    centre = (-reach + 21 * size, -2 + normal(generator, 7), z)
-    radii = (27 * size, 50 * size, 50 * size * uniform(generator, 0.85, 1.15))
+    centre = (-reach + 24 * size, -2 + normal(generator, 7), z)
+    radii = (30 * size, 50 * size, 50 * size * uniform(generator, 0.85, 1.15))
     grid = canvas.grid([c - 62 * size for c in centre], [c + 62 * size for c in centre])
     body = ellipsoid(grid, centre, radii, (uniform(generator, 0.2, 0.7), 0, uniform(generator, -0.3, 0.2)))
-    hollow = ellipsoid(grid, (centre[0] + 38 * size, centre[1] + 26, z + 4), (30 * size, 34, 46))
+    hollow = ellipsoid(grid, (centre[0] + 42 * size, centre[1] + 26, z + 4), (30 * size, 34, 46))
     field = smooth_max(body + 2.0 * canvas.noise(grid, 34), -hollow, 8)
     field = smooth_max(field, _enclosed(grid, trunk, 4.0), 8)
     canvas.paint(grid, field < 0, Tissue.SPLEEN)
@@ -117,16 +117,19 @@ def draw_liver(canvas: Canvas, habitus: Habitus, trunk: Trunk) -> None:
     floor = floor - uniform(generator, 0.15, 0.5) * (grid.y - centre_y).clamp(-45, 40)
     wave = canvas.noise(grid, 55)
     field = smooth_max(floor - grid.z + 4.5 * wave + 2.0 * canvas.noise(grid, 24), _enclosed(grid, trunk, 3.0), 12)
-    field = smooth_max(field, _left_lobe(grid, habitus, leftmost, generator) + 3 * wave, 10)
+    field = smooth_max(field, _left_lobe(grid, habitus, leftmost, generator) + 6 * wave, 10)
+    caudate = jitter(generator, (9, 38 + 6 * habitus.depth_scale, 52 * habitus.height - habitus.droop), 3)
+    field = torch.minimum(field, ellipsoid(grid, caudate, (14, 11, uniform(generator, 15, 25))))
     canvas.paint(grid, field < 0, Tissue.LIVER)
     _draw_hepatic_veins(canvas, habitus)
 
 
 def _left_lobe(grid: Grid, habitus: Habitus, leftmost: float, generator: torch.Generator) -> Tensor:
     """Signed distance to the space that the liver may take left of the vena cava: in front, thinner leftwards."""
-    start = uniform(generator, 34, 46) * habitus.depth_scale
-    slope = (0.92 * habitus.front - start) / (15 - leftmost)
-    back = start + slope * (15 - grid.x).clamp(min=0) - 110 * smooth_step(grid.x, 12, 34)
+    start = uniform(generator, 38, 50) * habitus.depth_scale
+    share = ((15 - grid.x) / (15 - leftmost)).clamp(0, 1.3)
+    back = start + (0.95 * habitus.front - start) * share ** uniform(generator, 1.2, 2.2)
+    back = back - 110 * smooth_step(grid.x, 12, 34)
     return (back - grid.y) * 0.85
 
 

@@ -54,6 +54,9 @@ def draw_trunk(canvas: Canvas, habitus: Habitus) -> Trunk:
     muscle_mm = _muscle_thickness(canvas, habitus, around)
     fat_mm = _fat_thickness(canvas, habitus, around)
     _draw_layers(canvas, wall_mm, muscle_mm, fat_mm)
+    # A wedge of fat parts the back muscles from the flank's.
+    wedge = (around.angle - 0.74).abs() < 0.09 * ((wall_mm - 7) / 14).clamp(0, 1)
+    canvas.paint(grid, wedge, Tissue.SUBCUTANEOUS_FAT, (Tissue.MUSCLE,))
     dome_mm = _dome(canvas, habitus, grid, around, wall_mm)
     trunk = Trunk(wall_mm, dome_mm)
     _draw_chest(canvas, grid, trunk)
@@ -116,8 +119,8 @@ def _cavity_radius(canvas: Canvas, habitus: Habitus, around: _Around) -> tuple[T
 def _muscle_thickness(canvas: Canvas, habitus: Habitus, around: _Around) -> Tensor:
     """Thickness of the muscle wall (X, Y, Z): thick at the back, thin in front of the belly."""
     angle = around.angle
-    back = 40 * torch.exp(-((angle / 0.62) ** 4)) - 9 * torch.exp(-((angle / 0.10) ** 2))
-    flank = 10 + 7 * torch.exp(-(((angle - 1.35) / 0.5) ** 2))
+    back = 34 * torch.exp(-((angle / 0.70) ** 4)) - 6 * torch.exp(-((angle / 0.10) ** 2))
+    flank = 11 + 7 * torch.exp(-(((angle - 1.15) / 0.5) ** 2))
     front = 3 * torch.exp(-(((angle - 2.8) / 0.25) ** 2)) - 6 * torch.exp(-(((angle - math.pi) / 0.08) ** 2))
     base = (back + flank + front) * (0.45 + 0.55 * habitus.muscle)
     return (base * (1 + around.harmonics(canvas, 4, 0.06))).clamp(min=3)
@@ -131,7 +134,8 @@ def _fat_thickness(canvas: Canvas, habitus: Habitus, around: _Around) -> Tensor:
     belly = uniform(generator, -0.2, 0.5) * smooth_step(around.angle, 1.6, 2.8)
     loin = uniform(generator, 0.1, 0.6) * torch.exp(-(((around.angle - 0.8) / 0.35) ** 2))
     spread = 0.75 + belly + loin + around.harmonics(canvas, 5, 0.14)
-    return (habitus.fat * low * spread).clamp(min=0.8, max=42)
+    between_recti = 5 * torch.exp(-(((around.angle - math.pi) / 0.10) ** 2))
+    return (habitus.fat * low * spread).clamp(min=0.8, max=42) + between_recti
 
 
 def _draw_layers(canvas: Canvas, wall_mm: Tensor, muscle_mm: Tensor, fat_mm: Tensor) -> None:
@@ -200,8 +204,12 @@ def _draw_iliac_wings(canvas: Canvas, habitus: Habitus, grid: Grid, around: _Aro
     """Iliac wings: curved plates in the wall at the sides of the back, below the crest."""
     generator = canvas.generator
     crest = (-106 + normal(generator, 8)) * habitus.height - 22 * ((around.angle - 0.95) / 0.55) ** 2
-    plate = ((wall_mm - 6) / (4 + 3 * smooth_step(grid.z, -150, -105))).abs() < 1
+    below = (crest - grid.z).clamp(min=0)
+    plate = ((wall_mm - 7 + 0.30 * below) / (3.5 + 3 * torch.exp(-below / 12))).abs() < 1
     sector = (around.angle > 0.45) & (around.angle < 1.55)
+    iliacus = (wall_mm > -12 - 0.30 * below) & (below > 12)
+    outside = wall_mm > 7 - 0.30 * below
+    canvas.paint(grid, sector & (iliacus | outside) & (below > 0), Tissue.MUSCLE)
     canvas.paint(grid, plate & sector & (grid.z < crest), Tissue.BONE, (Tissue.MUSCLE, Tissue.FAT))
 
 
@@ -259,11 +267,11 @@ def _draw_psoas(canvas: Canvas, habitus: Habitus) -> None:
     bulk = 0.6 + 0.4 * habitus.muscle
     for side in (-1, 1):
         points = [
-            (side * 27, -10, 12, 5 * bulk),
-            (side * 33, -9, -25, 11 * bulk),
-            (side * 38, -6, -70, 17 * bulk),
-            (side * 46, 2, -120, 21 * bulk),
-            (side * 56, 16, -190, 22 * bulk),
+            (side * 25, -12, 14, 6 * bulk),
+            (side * 31, -11, -25, 13 * bulk),
+            (side * 36, -8, -70, 19 * bulk),
+            (side * 44, 0, -120, 23 * bulk),
+            (side * 54, 14, -190, 23 * bulk),
         ]
         draw_tube(canvas, points, Tissue.MUSCLE, roughness_mm=1.0)
         crus = [(side * 12 - 4, 22, -30, 3.0), (side * 15 - 5, 21, 10, 4.5), (side * 17 - 6, 26, 60, 4.0)]

@@ -106,7 +106,7 @@ def _draw_portal_system(
     sizes = (0.85, 0.75, 0.4)
     stem = [(*confluence, radius * 0.95)] + [(*p, radius * s) for p, s in zip(down, sizes, strict=True)]
     draw_tube(canvas, stem, Tissue.PORTAL_VEINS, roughness_mm=0.3)
-    for _ in range(5):  # jejunal and ileal branches, to both sides within the mesentery
+    for _ in range(9):  # jejunal and ileal branches, to both sides within the mesentery
         root = down[int(uniform(generator, 0, 2.99))]
         side = 1 if uniform(generator, 0, 1) < 0.4 else -1
         tip = jitter(generator, (root[0] + side * 40, root[1] + 12, root[2] - 22), 8)
