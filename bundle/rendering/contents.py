@@ -14,6 +14,10 @@ from bundle.rendering.tissues import Tissue
 
 ORAL_CONTRAST_SHARE = 0.25
 GAS_HU = -960.0
+BUBBLE_HU = -650.0
+LOOP_MM = 27.0
+# The colon changes its content, and its level of gas, over this length.
+_COLON_STRETCH_MM = 90.0
 
 
 @dataclass(frozen=True)
@@ -36,27 +40,26 @@ class Content:
 CONTENTS = {
     "collapsed": Content(None, 7, (0.0, 0.0)),
     "fluid": Content((0, 30), 5, (-0.3, 0.3)),
-    "food": Content((15, 70), 22, (-0.1, 0.45), 0.04),
+    "food": Content((15, 70), 20, (-0.1, 0.45), 0.02),
     "gas": Content((0, 30), 8, (0.55, 1.0)),
-    "stool": Content((-70, 50), 35, (-0.2, 0.5), 0.16),
+    "stool": Content((-60, 50), 35, (-0.3, 0.6), 0.12),
     "contrast": Content((150, 400), 14, (-0.2, 0.35)),
 }
 
 
 @dataclass(frozen=True)
 class _Habit:
-    """How an organ is built and filled: range of wall, size of loops and shares of contents."""
+    """How an organ is built and filled: range of wall, shares of contents, chance that drunk contrast got there."""
 
     wall_mm: tuple[float, float]
-    loop_mm: float
     shares: dict[str, float]
     takes_contrast: float
 
 
-_STOMACH = _Habit((2.5, 5.0), 400.0, {"fluid": 0.35, "food": 0.27, "gas": 0.26, "collapsed": 0.12}, 0.8)
-_DUODENUM = _Habit((1.8, 3.2), 28.0, {"collapsed": 0.42, "fluid": 0.38, "food": 0.1, "gas": 0.1}, 0.5)
-_SMALL_BOWEL = _Habit((1.5, 3.0), 27.0, {"collapsed": 0.35, "fluid": 0.43, "food": 0.14, "gas": 0.08}, 0.6)
-_COLON = _Habit((1.5, 3.0), 27.0, {"stool": 0.5, "gas": 0.22, "fluid": 0.14, "collapsed": 0.14}, 0.3)
+_STOMACH = _Habit((2.5, 5.0), {"fluid": 0.35, "food": 0.27, "gas": 0.26, "collapsed": 0.12}, 0.8)
+_DUODENUM = _Habit((1.8, 3.2), {"collapsed": 0.42, "fluid": 0.38, "food": 0.1, "gas": 0.1}, 0.5)
+_SMALL_BOWEL = _Habit((1.5, 3.0), {"collapsed": 0.35, "fluid": 0.43, "food": 0.14, "gas": 0.08}, 0.6)
+_COLON = _Habit((1.5, 3.0), {"stool": 0.5, "gas": 0.22, "fluid": 0.14, "collapsed": 0.14}, 0.3)
 
 
 def paint_hollow_organs(scene: Scene) -> None:
@@ -79,17 +82,17 @@ def _paint_hollow_organ(
     scene: Scene, region: Region, tissue: Tissue, habits: Sequence[_Habit], contrast_hu: float | None
 ) -> None:
     g, mask = scene.generator, region.mask
-    loops = _Loops(scene, region, habits[0].loop_mm)
+    loops = _Loops(scene, region, loop_mm=None if tissue is Tissue.STOMACH else LOOP_MM)
     rows = _draw_loops(loops, habits, contrast_hu, scene.hu[tissue], g).to(mask.device)
-    hu, mottle, gas, bubbles, wall_mm, is_colon = rows[loops.nearest].unbind(dim=1)
+    hu, mottle, gas, bubbles, wall_mm = rows[loops.nearest].unbind(dim=1)
     fine = region.fine[mask]
     depth_mm = depth_voxels(mask, 5)[mask].float() * scene.spacing_mm
-    between_mm = torch.where(is_colon * rows[loops.second, -1] > 0, torch.inf, loops.to_border_mm) + scene.spacing_mm
-    depth_mm = torch.minimum(depth_mm, between_mm)
+    depth_mm = torch.minimum(depth_mm, loops.to_border_mm + scene.spacing_mm)
     wall = ((wall_mm * (1 + 0.2 * fine) - depth_mm) / scene.spacing_mm + 1).clamp_(0, 1)
-    inside = hu + mottle * fine
-    bubbly = (fine - _quantile_of_normal(1 - bubbles)) * 2
-    inside = torch.lerp(inside, torch.full_like(inside, GAS_HU + 350), bubbly.clamp_(0, 1) * (bubbles > 0))
+    grain = 0.6 * fine + 0.8 * torch.randn(fine.shape, generator=g).to(fine.device)
+    inside = hu + mottle * grain
+    bubbly = (grain - _quantile_of_normal(1 - bubbles)).clamp_(0, 1) * (bubbles > 0)
+    inside = torch.lerp(inside, torch.full_like(inside, BUBBLE_HU), bubbly)
     inside = torch.where(_gas_on_top(loops, wall < 0.5, gas, len(rows)), GAS_HU + 8 * fine, inside)
     region.image_hu[mask] = torch.lerp(inside, region.image_hu[mask], wall)
 
@@ -99,18 +102,32 @@ class _Loops:
 
     ``nearest`` and ``second`` (N,) number the two nearest points, ``points`` (P, 3) are their positions relative to the
     organ's box from 0 to 1, ``to_border_mm`` (N,) is the distance to the next loop, ``height`` (N,) the voxel's y.
+    Without ``loop_mm``, the distance of the points, all is one loop.
     """
 
-    def __init__(self, scene: Scene, region: Region, loop_mm: float) -> None:
-        device = region.mask.device
+    def __init__(self, scene: Scene, region: Region, loop_mm: float | None) -> None:
         voxels = region.mask.nonzero()
+        self.extent_mm = torch.tensor(region.mask.shape) * scene.spacing_mm
         self.height = voxels[:, 1].float()
-        bend = [scene.field(region.mask.shape, 18.0)[region.mask] * loop_mm * 0.12 for _ in range(3)]
-        place = (voxels.float() * scene.spacing_mm + torch.stack(bend, dim=1)) / loop_mm
-        extent = torch.tensor(region.mask.shape) * scene.spacing_mm / loop_mm
+        if loop_mm is not None:
+            self._divide(voxels.float() * scene.spacing_mm, loop_mm, scene.generator)
+        else:
+            self.points = torch.full((1, 3), 0.5)
+            self.nearest = self.second = torch.zeros_like(voxels[:, 0])
+            self.to_border_mm = torch.full_like(self.height, torch.inf)
+
+    def merge(self, leaders: Tensor) -> None:
+        """Make each loop part of the loop ``leaders`` (P,) names; no border is left between them."""
+        self.nearest, self.second = leaders[self.nearest], leaders[self.second]
+        self.to_border_mm = torch.where(self.nearest == self.second, torch.inf, self.to_border_mm)
+
+    def _divide(self, place_mm: Tensor, loop_mm: float, generator: torch.Generator) -> None:
+        device = place_mm.device
+        place = (place_mm + _bend_mm(place_mm, generator)) / loop_mm
+        extent = self.extent_mm / loop_mm
         counts = [int(e) + 4 for e in extent]
         grid = torch.cartesian_prod(*[torch.arange(n, dtype=torch.float32) for n in counts]) - 1.5
-        jitter = torch.rand(grid.shape, generator=scene.generator) - 0.5
+        jitter = torch.rand(grid.shape, generator=generator) - 0.5
         seeds = (grid + 0.6 * jitter).to(device)
         self.points = (seeds / extent.to(device)).cpu()
         self._search(place, seeds, counts)
@@ -129,7 +146,7 @@ class _Loops:
         for corner in range(8):
             step = (corner >> 2 & 1) * counts[1] * counts[2] + (corner >> 1 & 1) * counts[2] + (corner & 1)
             index = flat + step
-            distance = (place - seeds[index]).norm(dim=1)
+            distance = _length(place - seeds[index])
             closer = distance < self._near
             runner_up = ~closer & (distance < self._far)
             self._far = torch.where(closer, self._near, torch.where(runner_up, distance, self._far))
@@ -138,15 +155,26 @@ class _Loops:
             self.nearest = torch.where(closer, index, self.nearest)
 
 
+def _bend_mm(place_mm: Tensor, generator: torch.Generator) -> Tensor:
+    """Displacement (N, 3) that curves straight borders: a sine of each coordinate along each other axis."""
+    wave_mm = 25 + 20 * torch.rand(2, 3, generator=generator).to(place_mm.device)
+    turned = torch.stack([place_mm.roll(1, dims=1), place_mm.roll(2, dims=1)])
+    return 2.5 * torch.sin(turned * (2 * torch.pi / wave_mm[:, None])).sum(dim=0)
+
+
+def _length(vectors: Tensor) -> Tensor:
+    # Several times as fast as norm() over a short last axis.
+    x, y, z = vectors.unbind(dim=1)
+    return (x * x + y * y + z * z).sqrt_()
+
+
 def _draw_loops(
     loops: _Loops, habits: Sequence[_Habit], contrast_hu: float | None, wall_hu: float, g: torch.Generator
 ) -> Tensor:
-    """One row per loop: HU, mottle, share of gas, share of bubbles, wall in mm, whether it is colon."""
+    """One row per loop: HU, mottle, share of gas, share of bubbles, wall in mm. Loops of colon are merged first."""
+    is_colon = _are_colon(loops, g) if len(habits) > 1 else torch.zeros(len(loops.points), dtype=torch.bool)
+    loops.merge(_stretches(loops, is_colon).to(loops.nearest.device))
     rows = []
-    # The colon frames the abdomen: far to the side or in front.
-    at_side = (loops.points[:, 0] - 0.5).abs() * 2
-    in_front = loops.points[:, 1] + 0.25 * torch.randn(len(at_side), generator=g)
-    is_colon = (torch.maximum(at_side, in_front) > 0.72) & (len(habits) > 1)
     walls = [uniform(g, *habit.wall_mm) for habit in habits]
     for colon in is_colon.int().tolist():
         habit = habits[colon]
@@ -156,8 +184,26 @@ def _draw_loops(
         content = CONTENTS[name]
         hu = contrast_hu if name == "contrast" and contrast_hu else uniform(g, *(content.hu or (wall_hu, wall_hu)))
         gas = max(0.0, uniform(g, *content.gas))
-        rows.append([hu, content.mottle, gas, content.bubbles, walls[colon], colon])
+        rows.append([hu, content.mottle, gas, content.bubbles, walls[colon]])
     return torch.tensor(rows)
+
+
+def _are_colon(loops: _Loops, generator: torch.Generator) -> Tensor:
+    """Which points (P,) are colon: it frames the abdomen, so those far to the side or in front."""
+    at_side = (loops.points[:, 0] - 0.5).abs() * 2
+    in_front = loops.points[:, 1] + 0.25 * torch.randn(len(at_side), generator=generator)
+    return torch.maximum(at_side, in_front) > 0.72
+
+
+def _stretches(loops: _Loops, is_colon: Tensor) -> Tensor:
+    """For each point (P,) the first point of its stretch of colon; itself where it is none."""
+    places = (loops.points * loops.extent_mm / _COLON_STRETCH_MM + 0.5).long().tolist()
+    first: dict[tuple[int, ...], int] = {}
+    leaders = [
+        first.setdefault(tuple(place), i) if colon else i
+        for i, (place, colon) in enumerate(zip(places, is_colon.tolist(), strict=True))
+    ]
+    return torch.tensor(leaders)
 
 
 def _gas_on_top(loops: _Loops, in_lumen: Tensor, gas: Tensor, count: int) -> Tensor:

@@ -21,9 +21,9 @@ def smooth_field(
     """
     spacings = [control_spacing] * 3 if isinstance(control_spacing, (int, float)) else list(control_spacing)
     counts = [control_count(size, spacing) for size, spacing in zip(shape, spacings, strict=True)]
-    control = torch.randn(counts, generator=generator).to(device)
+    control = (torch.randn(counts, generator=generator) / _SPLINE_RMS**3).to(device)
     bases = [spline_basis(torch.arange(n, device=device), s) for n, s in zip(shape, spacings, strict=True)]
-    return spline_field(control, bases) / _SPLINE_RMS**3
+    return spline_field(control, bases)
 
 
 def control_count(size: int, control_spacing: float) -> int:

@@ -21,9 +21,9 @@ def paint_liver(scene: Scene) -> None:
     shape = region.mask.shape
     depth = (depth_voxels(region.mask, 5) == 5).float()
     veins_hu = scene.hu[Tissue.PORTAL_VEINS]
-    region.blend(veins_hu, scene.tubes(shape, apart_mm=30.0, radius_mm=uniform(g, 2.2, 3.6)) * depth)
+    region.blend(veins_hu, scene.tubes(shape, apart_mm=24.0, radius_mm=uniform(g, 2.2, 3.4)) * depth)
     hepatic_hu = scene.hu[Tissue.VENA_CAVA] if scene.phase == "arterial" else veins_hu * 0.97
-    region.blend(hepatic_hu, scene.tubes(shape, apart_mm=20.0, radius_mm=uniform(g, 0.9, 1.6)) * depth)
+    region.blend(hepatic_hu, scene.tubes(shape, apart_mm=14.0, radius_mm=uniform(g, 1.0, 1.6)) * depth)
     if chance(g, 0.25):
         lesions = scene.field(shape, uniform(g, 10, 25)) - uniform(g, 2.2, 3.0)
         region.blend(uniform(g, 0, 70), (lesions * 6).clamp_(0, 1))

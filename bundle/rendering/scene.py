@@ -105,8 +105,9 @@ def _erode(mask: Tensor, cube: bool) -> Tensor:
 
 
 def _bounding_box(mask: Tensor, margin: int) -> tuple[slice, slice, slice] | None:
-    in_plane = mask.any(dim=2)
-    profiles = (in_plane.any(dim=1), in_plane.any(dim=0), mask.any(dim=0).any(dim=0))
+    # Maxima of bytes over outer axes are several times as fast as any().
+    over_x, over_y = mask.view(torch.uint8).amax(dim=0), mask.view(torch.uint8).amax(dim=1)
+    profiles = (over_y.amax(dim=1), over_x.amax(dim=1), over_x.amax(dim=0))
     if not profiles[0].any():
         return None
     x, y, z = (_span(profile, margin) for profile in profiles)

@@ -22,7 +22,7 @@ _TEXTURE: dict[Tissue, tuple[float, float]] = {
     Tissue.FAT: (4, 6),
     Tissue.SUBCUTANEOUS_FAT: (3, 5),
     Tissue.MUSCLE: (5, 9),
-    Tissue.BONE: (25, 40),
+    Tissue.BONE: (22, 24),
     Tissue.LUNG: (20, 22),
     Tissue.HEART: (14, 6),
     Tissue.SKIN: (10, 12),

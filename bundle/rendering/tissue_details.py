@@ -17,11 +17,11 @@ def paint_fat(scene: Scene) -> None:
     g = scene.generator
     shape = region.mask.shape
     strands = scene.field(shape, 9.0)
-    haze = uniform(g, 0.05, 0.3)
+    haze = uniform(g, 0.1, 0.45)
     region.blend(0.0, (0.12 - strands.abs_()).clamp_(min=0) * (haze / 0.12))
     vessel_hu = 0.5 * (scene.hu[Tissue.PORTAL_VEINS] + scene.hu[Tissue.ARTERIES])
-    vessels = scene.tubes(shape, apart_mm=uniform(g, 11, 18), radius_mm=uniform(g, 0.9, 1.7))
-    region.blend(vessel_hu, vessels)
+    for apart_mm, radius_mm in ((uniform(g, 12, 18), uniform(g, 1.3, 2.2)), (uniform(g, 7, 10), uniform(g, 0.7, 1.1))):
+        region.blend(vessel_hu, scene.tubes(shape, apart_mm, radius_mm))
     if chance(g, 0.6):
         lumps = scene.field(shape, uniform(g, 8, 16))
         rarity = uniform(g, 1.7, 2.6)
@@ -43,8 +43,9 @@ def paint_muscle(scene: Scene) -> None:
     if region is None:
         return
     share = uniform(scene.generator, 0, 1) ** 1.5
-    streaks = scene.field(region.mask.shape, (4.5, 4.5, 22.0)) + 0.5 * region.fine
-    region.blend(scene.hu[Tissue.FAT], ((streaks - 2.3 + 1.2 * share) * 1.2).clamp_(0, 0.8))
+    streaks = scene.field(region.mask.shape, (7.0, 7.0, 24.0)).abs_()
+    patches = (1 + 0.6 * region.fine).clamp_(min=0)
+    region.blend(scene.hu[Tissue.FAT], (0.3 - streaks).clamp_(min=0) * patches * (0.15 + 1.5 * share))
     scene.facts["muscle_fat"] = round(share, 2)
 
 
@@ -54,7 +55,7 @@ def paint_bone(scene: Scene) -> None:
     if region is None:
         return
     g = scene.generator
-    shell_mm = uniform(g, 0.8, 2.0)
+    shell_mm = uniform(g, 0.7, 1.5)
     depth = depth_voxels(region.mask, 3).float()
     cover = (shell_mm / scene.spacing_mm * (1 + 0.3 * region.fine) - depth + 1).clamp_(0, 1)
     region.blend(uniform(g, 350, 800), cover)
