@@ -75,7 +75,7 @@ def test_text_names_no_machine_and_leaves_nothing_over(path):
     assert MACHINE_PATH.findall(text) == [] and LEFT_OVER.findall(text) == []
 
 
-@pytest.mark.parametrize("path", PYTHON, ids=relative)
+@pytest.mark.parametrize("path", SOURCES, ids=relative)
 def test_module_starts_with_a_sentence(path):
     docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
     assert len(docstring) > 10 and docstring.splitlines()[0].endswith(".")
