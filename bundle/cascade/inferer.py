@@ -84,7 +84,7 @@ class CascadeInferer(Inferer):
     def __call__(self, inputs: torch.Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> MetaTensor:
         """Return the foreground probabilities (1, K, X, Y, Z) for a scan (1, 1, X, Y, Z) in HU, RAS-ordered.
 
-        ``meta["cascade"]`` of the result is the :class:`CascadeReport`.
+        ``meta["cascade"]`` of the result is the :class:`CascadeReport` as JSON text.
         """
         return self.run(inputs, network).pred
 
@@ -113,7 +113,7 @@ class CascadeInferer(Inferer):
             pred = self._paste(predictions, localization, grid, report)
         report.peak_memory_mb = peak_memory_mb()
         # A network output carries no history of transforms: the image's own is what gets inverted.
-        meta = dict(inputs.meta) | {"cascade": report}
+        meta = dict(inputs.meta) | {"cascade": report.to_json()}
         return CascadeResult(MetaTensor(pred[None], meta=meta), localization, extra, report)
 
     def _localize(self, scan: torch.Tensor, grid: Grid) -> Localization | None:

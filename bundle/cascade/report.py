@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from typing import Any
 
 import torch
 
-from bundle.geometry import Box
+from bundle.geometry import Box, as_size
 
 OK = "ok"
 NOT_FOUND = "not_found"
@@ -52,3 +53,14 @@ class CascadeReport:
             "seconds": {stage: round(seconds, 3) for stage, seconds in self.seconds.items()},
             "peak_memory_mb": round(self.peak_memory_mb, 1),
         }
+
+    def to_json(self) -> str:
+        """Return the report as text: of all types only text, numbers and tensors survive MONAI's decollation."""
+        return json.dumps(self.as_dict())
+
+    @classmethod
+    def from_json(cls, text: str) -> CascadeReport:
+        """Return the report that :meth:`to_json` made the text of."""
+        values = json.loads(text)
+        boxes = [Box(as_size(box["start"]), as_size(box["stop"])) for box in values.pop("boxes")]
+        return cls(boxes=boxes, **values)
