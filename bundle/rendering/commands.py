@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bundle.errors import bad_input
 from bundle.rendering.anatomy import list_anatomies, patients_of
+from bundle.rendering.composite import build_composites
 from bundle.rendering.dataset import plan_scans, write_dataset
 from bundle.rendering.scanner import ScannerSettings
 
@@ -45,6 +46,25 @@ def render(
 
         written = write_dataset(output, orders, workers, show)
     typer.echo(written)
+
+
+def anatomy_build(
+    source: Annotated[Path, typer.Option(help="Folder of label maps (NIfTI) whose structures have names.")],
+    output: Annotated[Path, typer.Option(help="Folder for the anatomies; those already there are kept.")],
+    spacing_mm: Annotated[float, typer.Option(help="Edge of a voxel.", min=0.5, max=6.0)] = 1.5,
+    donors: Annotated[str, typer.Option(help="Complete maps to complete the others with: A,B,... All, if none.")] = "",
+) -> None:
+    """Make whole abdomens of label maps: complete maps by themselves, the others in the body of each complete one."""
+    names = [name.strip() for name in donors.split(",") if name.strip()]
+    columns = (TextColumn("building"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, TextColumn("{task.fields[last]}"), console=Console(stderr=True)) as progress:
+        task = progress.add_task("build", total=None, last="reading")
+
+        def show(done: int, total: int, name: str) -> None:
+            progress.update(task, completed=done, total=total, last=name)
+
+        build_composites(source, output, spacing_mm, names, show)
+    typer.echo(output)
 
 
 def _choose_anatomies(folder: Path | None, patients: str) -> list[Path]:

@@ -39,27 +39,23 @@ class Registration:
     offset_mm: Tensor
     control_mm: Tensor
 
-    def donor_points_mm(self, shape: Sequence[int], spacing_mm: float, x_range: slice = slice(None)) -> Tensor:
-        """(3, X, Y, Z) points in the donor of the patient's voxels, of those x in ``x_range``."""
-        axes = [torch.arange(n) * spacing_mm for n in shape]
-        bases = [spline_basis(torch.arange(n), CONTROL_SPACING_MM / spacing_mm) for n in shape]
-        counts = self.control_mm.shape[1:]
-        bases = [_widened(basis, count) for basis, count in zip(bases, counts, strict=True)]
-        axes[0], bases[0] = axes[0][x_range], bases[0][x_range]
-        points = torch.stack(torch.meshgrid(*axes, indexing="ij"))
+    def donor_points_mm(self, axes_mm: Sequence[Tensor]) -> Tensor:
+        """(3, X, Y, Z) points in the donor of the patient's points, given by their coordinates along each axis."""
+        points = torch.stack(torch.meshgrid(*axes_mm, indexing="ij"))
         moved = torch.einsum("ab,bxyz->axyz", self.linear, points) + self.offset_mm[:, None, None, None]
+        bases = _bases(axes_mm, self.control_mm.shape[1:])
         return moved + torch.stack([spline_field(control, bases) for control in self.control_mm])
 
     def warp(self, donor: Tensor, donor_spacing_mm: float, shape: Sequence[int], spacing_mm: float) -> Tensor:
         """The donor's (X, Y, Z) codes on the patient's grid; 0 beyond the donor's map. Nearest neighbour."""
         warped = torch.zeros(tuple(shape), dtype=donor.dtype)
+        x_mm, y_mm, z_mm = (torch.arange(n) * spacing_mm for n in shape)
+        size = torch.tensor(donor.shape)[:, None, None, None]
         for start in range(0, shape[0], 16):  # slabs, so that the points of a whole body need not fit into memory
-            slab = slice(start, min(start + 16, shape[0]))
-            index = (self.donor_points_mm(shape, spacing_mm, slab) / donor_spacing_mm).round_().long()
-            size = torch.tensor(donor.shape)[:, None, None, None]
+            index = (self.donor_points_mm((x_mm[start : start + 16], y_mm, z_mm)) / donor_spacing_mm).round_().long()
             inside = ((index >= 0) & (index < size)).all(dim=0)
             i, j, k = torch.minimum(index.clamp_(min=0), size - 1)
-            warped[slab] = donor[i, j, k] * inside
+            warped[start : start + 16] = donor[i, j, k] * inside
         return warped
 
 
@@ -76,16 +72,17 @@ def register(patient: Tensor, donor: Tensor, spacing_mm: float, donor_spacing_mm
     """
     shared = shared_organs(patient, donor)
     linear, offset_mm = affine_by_centroids(patient, donor, shared, spacing_mm, donor_spacing_mm)
-    extent_mm = [n * spacing_mm for n in patient.shape]
-    counts = [control_count(int(mm) + 1, CONTROL_SPACING_MM) for mm in extent_mm]
+    counts = [control_count(int(n * spacing_mm) + 1, CONTROL_SPACING_MM) for n in patient.shape]
     control_mm = torch.zeros(3, *counts)
+    box = _box_around(patient, shared, round(15 / spacing_mm))
+    clear = [tissue for tissue in _KEPT_CLEAR if tissue not in shared]
     for grid_mm, smoothing_mm, steps, step_mm in _SCALES:
-        fixed = _organ_channels(patient, shared, spacing_mm, grid_mm, smoothing_mm)
-        clear = [tissue for tissue in _KEPT_CLEAR if tissue not in shared]
+        fixed = _organ_channels(patient[box], shared, spacing_mm, grid_mm, smoothing_mm)
+        axes_mm = [b.start * spacing_mm + torch.arange(n) * grid_mm for b, n in zip(box, fixed.shape[1:], strict=True)]
         moving = _organ_channels(donor, shared, donor_spacing_mm, grid_mm, smoothing_mm)
         solid = _organ_channels(donor, clear, donor_spacing_mm, grid_mm, smoothing_mm).sum(dim=0, keepdim=True)
         start = Registration(linear, offset_mm, control_mm)
-        control_mm = _adjust_spline(start, fixed, torch.cat([moving, solid]), grid_mm, steps, step_mm)
+        control_mm = _adjust_spline(start, fixed, axes_mm, torch.cat([moving, solid]), grid_mm, steps, step_mm)
     return Registration(linear, offset_mm, control_mm)
 
 
@@ -140,14 +137,24 @@ def _smooth_and_sample(values: Tensor, axis: int, factor: float, sigma: float) -
     return torch.movedim(torch.tensordot(weights, values, dims=([1], [axis])), 0, axis)
 
 
+def _box_around(codes: Tensor, organs: Sequence[Tissue], margin: int) -> tuple[slice, ...]:
+    voxels = torch.nonzero(torch.isin(codes, torch.tensor([organ.value for organ in organs], dtype=codes.dtype)))
+    low = (voxels.amin(dim=0) - margin).clamp(min=0).tolist()
+    return tuple(slice(a, b + margin + 1) for a, b in zip(low, voxels.amax(dim=0).tolist(), strict=True))
+
+
 def _adjust_spline(
-    start: Registration, fixed: Tensor, moving: Tensor, grid_mm: float, steps: int, step_mm: float
+    start: Registration,
+    fixed: Tensor,
+    axes_mm: Sequence[Tensor],
+    moving: Tensor,
+    grid_mm: float,
+    steps: int,
+    step_mm: float,
 ) -> Tensor:
-    shape = fixed.shape[1:]
-    affine_only = Registration(start.linear, start.offset_mm, torch.zeros_like(start.control_mm))
-    points_mm = affine_only.donor_points_mm(shape, grid_mm)
-    bases = [spline_basis(torch.arange(n), CONTROL_SPACING_MM / grid_mm) for n in shape]
-    bases = [_widened(b, n) for b, n in zip(bases, start.control_mm.shape[1:], strict=True)]
+    """Control values after Adam; ``fixed`` lies at ``axes_mm``, ``moving`` has the donor's solid tissues as last."""
+    points_mm = Registration(start.linear, start.offset_mm, torch.zeros_like(start.control_mm)).donor_points_mm(axes_mm)
+    bases = _bases(axes_mm, start.control_mm.shape[1:])
     size = torch.tensor(moving.shape[1:]) - 1
     organs = fixed.sum(dim=0)
     control_mm = start.control_mm.clone().requires_grad_()
@@ -176,6 +183,7 @@ def _bending(control_mm: Tensor) -> Tensor:
     return sum((control_mm.diff(n=2, dim=axis) ** 2).mean() for axis in (1, 2, 3)) / 3
 
 
-def _widened(basis: Tensor, count: int) -> Tensor:
-    """The basis with exactly ``count`` control values: grids of different spacing share one spline."""
-    return F.pad(basis, (0, count - basis.shape[1])) if basis.shape[1] <= count else basis[:, :count]
+def _bases(axes_mm: Sequence[Tensor], counts: Sequence[int]) -> list[Tensor]:
+    """(N, M) spline weights along each axis, with exactly ``counts`` control values: all grids share one spline."""
+    bases = [spline_basis(axis_mm, CONTROL_SPACING_MM) for axis_mm in axes_mm]
+    return [F.pad(basis, (0, count - basis.shape[1])) for basis, count in zip(bases, counts, strict=True)]
