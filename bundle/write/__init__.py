@@ -1,1 +1,20 @@
-"""."""
+"""From a mask to files: NIfTI, a picture, a report; each appears complete or not at all."""
+
+from __future__ import annotations
+
+from bundle.write.atomic import replacing
+from bundle.write.mask import SaveMaskd, write_mask
+from bundle.write.montage import SaveMontaged, draw_montage
+from bundle.write.report import SaveReportd, case_report, failure_report, write_report
+
+__all__ = [
+    "SaveMaskd",
+    "SaveMontaged",
+    "SaveReportd",
+    "case_report",
+    "draw_montage",
+    "failure_report",
+    "replacing",
+    "write_mask",
+    "write_report",
+]

@@ -1,0 +1,150 @@
+"""report.json: what was found in one scan, how long it took, and with what."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import platform
+from collections.abc import Hashable, Mapping, Sequence
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
+
+import bundle
+from bundle.evaluation.memory import peak_memory_mb
+from bundle.write.atomic import replacing
+from bundle.write.case import case_folder, case_of, volume_ml
+
+FILE_NAME = "report.json"
+
+OK, NOT_FOUND, INVALID_INPUT, FAILED = "ok", "not_found", "invalid_input", "failed"
+
+
+def case_report(
+    case: str, mask: MetaTensor, image: MetaTensor, system: str = "", weights: Sequence[str | os.PathLike[str]] = ()
+) -> dict[str, Any]:
+    """Return the report of a segmented scan as what JSON can hold.
+
+    ``mask.meta["cascade"]`` (a :class:`~bundle.cascade.CascadeReport` or a dictionary like it) gives outcome, reason,
+    boxes and seconds by stage; without it a mask with voxels is ``ok`` and an empty one ``not_found``.
+
+    Args:
+        case: its name.
+        mask: (1, X, Y, Z) on the scan's own grid; its shape and spacing are the scan's.
+        image: the scan as it was read, for the file name and the reading time.
+        system: which of the configured systems made the mask.
+        weights: files of the weights, told apart by their SHA-256; those that do not exist are left out.
+    """
+    cascade = _cascade_of(mask)
+    millilitres = volume_ml(mask)
+    seconds = {"read": float(image.meta.get("seconds_read", 0.0)), **cascade.get("seconds", {})}
+    seconds.update(mask.meta.get("seconds", {}))
+    return _plain(
+        {
+            "case": case,
+            "outcome": cascade.get("outcome") or (OK if millilitres else NOT_FOUND),
+            "reason": cascade.get("reason", ""),
+            "volume_ml": round(millilitres, 3),
+            "input_file": image.meta.get("filename_or_obj", ""),
+            "shape": list(mask.shape[-3:]),
+            "spacing_mm": [round(float(value), 5) for value in mask.pixdim],
+            "boxes": cascade.get("boxes", []),
+            "seconds": {stage: round(float(value), 3) for stage, value in seconds.items()},
+            "peak_memory_mb": round(peak_memory_mb(), 1),
+            "system": system,
+            "weights_sha256": {Path(path).name: _sha256(str(path)) for path in weights if Path(path).is_file()},
+            "versions": versions(),
+        }
+    )
+
+
+def failure_report(case: str, input_file: str | os.PathLike[str], outcome: str, reason: str) -> dict[str, Any]:
+    """Return the report of a scan without a mask: ``invalid_input``, or ``failed`` for an unexpected error."""
+    report = {"case": case, "outcome": outcome, "reason": reason, "volume_ml": None, "input_file": str(input_file)}
+    return {**report, "versions": versions()}
+
+
+def write_report(report: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+    """Write the report as JSON; infinite and undefined numbers become null."""
+    text = json.dumps(_plain(report), indent=2, allow_nan=False) + "\n"
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the bundle, of Python and of the packages that the mask depends on."""
+    found = {"bundle": bundle.__version__, "python": platform.python_version()}
+    for package in ("monai", "torch", "numpy"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "unknown"
+    return found
+
+
+class SaveReportd(MapTransform):
+    """Write ``<output_dir>/<case>/report.json`` with :func:`case_report`, and leave it in ``data["report"]``.
+
+    Args:
+        keys: masks; of several keys the last one stays.
+        output_dir: parent of the case folders.
+        image_key: the scan.
+        system: which of the configured systems made the mask.
+        weights: files of the weights.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        output_dir: str | os.PathLike[str],
+        image_key: str = "image",
+        system: str = "",
+        weights: Sequence[str | os.PathLike[str]] = (),
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.output_dir = output_dir
+        self.image_key = image_key
+        self.system = system
+        self.weights = weights
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        for key in self.key_iterator(d):
+            mask = d[key]
+            d["report"] = case_report(case_of(d, mask), mask, d[self.image_key], self.system, self.weights)
+            write_report(d["report"], case_folder(self.output_dir, d, mask) / FILE_NAME)
+        return d
+
+
+def _cascade_of(mask: MetaTensor) -> dict[str, Any]:
+    cascade = mask.meta.get("cascade") or {}
+    return cascade.as_dict() if hasattr(cascade, "as_dict") else dict(cascade)
+
+
+@cache
+def _sha256(path: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """Return dictionaries, lists and Python numbers in place of arrays, tensors and tuples."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (torch.Tensor, np.ndarray, np.generic)):
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
