@@ -1,0 +1,78 @@
+"""An interrupted training goes on where it was."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from torch.nn.parallel import DistributedDataParallel
+
+from bundle.errors import bad_input
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class Resume:
+    """Ignite handler: save the state of training after each epoch, load it when training starts.
+
+    MONAI's CheckpointSaver and CheckpointLoader can't hold the trainer itself in a JSON config (the trainer refers to
+    its handlers, which would refer to the trainer), so that epoch and iteration would be lost.
+
+    The file is written under a temporary name and renamed: a kill leaves the last complete epoch.
+
+    Args:
+        path: file of the state; where there is one, training continues from it.
+        objects: what has a ``state_dict``, by name: network, optimizer, lr_scheduler.
+        enabled: False never loads, and never saves (all but the first of several processes only load).
+        save: False only loads.
+    """
+
+    def __init__(self, path: str, objects: Mapping[str, Any], enabled: bool = True, save: bool = True) -> None:
+        self.path = Path(path)
+        self.objects = dict(objects)
+        self.enabled = enabled
+        self.save = save
+
+    def attach(self, engine: Engine) -> None:
+        """Register on a MONAI trainer."""
+        if not self.enabled:
+            return
+        engine.add_event_handler(Events.STARTED, self._load)
+        if self.save:
+            engine.add_event_handler(Events.EPOCH_COMPLETED, self._save)
+
+    def _load(self, engine: Engine) -> None:
+        if not self.path.is_file():
+            return
+        # Checkpoints come from anywhere: tensors and plain values only.
+        states = torch.load(self.path, map_location=engine.state.device, weights_only=True)
+        max_epochs = engine.state.max_epochs
+        done = states["trainer"]["iteration"] // states["trainer"]["epoch_length"]
+        if max_epochs is not None and done >= max_epochs:
+            rule = f"the training to resume must have fewer than max_epochs = {max_epochs} epochs behind it"
+            raise bad_input(self.path, rule, done, "Raise max_epochs, or choose another output_dir to start anew.")
+        for name, item in self.objects.items():
+            _unwrapped(item).load_state_dict(states[name])
+        engine.load_state_dict(states["trainer"])
+        engine.state.max_epochs = max_epochs
+        torch.set_rng_state(states["rng"].cpu())
+        _LOGGER.info("resumed %s after epoch %d", self.path, done)
+
+    def _save(self, engine: Engine) -> None:
+        states = {name: _unwrapped(item).state_dict() for name, item in self.objects.items()}
+        states["trainer"] = dict(engine.state_dict())
+        states["rng"] = torch.get_rng_state()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        part = self.path.with_suffix(".part")
+        torch.save(states, part)
+        os.replace(part, self.path)
+
+
+def _unwrapped(item: Any) -> Any:
+    """Return the network inside DistributedDataParallel, so that one process can continue what several began."""
+    return item.module if isinstance(item, DistributedDataParallel) else item
