@@ -73,6 +73,13 @@ class Canvas:
             allowed = allowed | (tissues == tissue)
         return allowed
 
+    def behind(self, grid: Grid, tissues: Sequence[Tissue], margin_mm: float = 4.5) -> Tensor:
+        """Voxels with any of ``tissues`` in front of them, also up to ``margin_mm`` beside it, (X, Y, Z) boolean."""
+        shown = self.free(grid, tissues).float()
+        reach = max(1, round(margin_mm / self.spacing_mm))
+        wide = functional.max_pool3d(shown[None], (2 * reach + 1, 1, 2 * reach + 1), 1, (reach, 0, reach))[0]
+        return wide.flip(1).cummax(dim=1).values.flip(1) > 0
+
     def paint(self, grid: Grid, mask: Tensor, tissue: Tissue, over: Sequence[Tissue] | None = (Tissue.FAT,)) -> None:
         """Draw ``tissue`` where ``mask`` holds and the canvas shows one of ``over`` (None: anything)."""
         if over is not None:
@@ -112,9 +119,7 @@ def spline(points: Sequence[Sequence[float]], step_mm: float) -> Tensor:
     for a, b, c, d in zip(padded[:-3], padded[1:-2], padded[2:-1], padded[3:], strict=True):
         count = max(1, round(float((c - b)[:3].norm()) / step_mm))
         t = (torch.arange(count) / count)[:, None]
-        pieces.append(
-            0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
-        )
+        pieces.append(0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3))
     return torch.cat([*pieces, control[-1:]])
 
 

@@ -46,7 +46,7 @@ def plan_gland(generator: torch.Generator, habitus: Habitus) -> GlandPlan:
         volume_ml=volume_ml,
         calibre_mm=9.6 * (volume_ml / 75) ** 0.42,
         flatness=uniform(generator, 1.1, 1.6),
-        lobulation=uniform(generator, 0.05, 0.24),
+        lobulation=uniform(generator, 0.04, 0.18),
         apex_mm=uniform(generator, -16, 44) * habitus.height,
         forward_mm=uniform(generator, 0, 12) * habitus.depth_scale,
     )
@@ -116,9 +116,7 @@ def _before_kidney(canvas: Canvas, point: Point, radius: float) -> Point:
     return x, max(y, front + 0.9 * radius + 4), z
 
 
-def _head_curves(
-    generator: torch.Generator, plan: GlandPlan, vessels: Vessels, duodenum: Duodenum
-) -> list[Tensor]:
+def _head_curves(generator: torch.Generator, plan: GlandPlan, vessels: Vessels, duodenum: Duodenum) -> list[Tensor]:
     """The head's lower part along the descending duodenum, and the uncinate process hooking behind the vein."""
     r = plan.calibre_mm
     x, y, z = vessels.confluence
@@ -141,7 +139,8 @@ def _draw_splenic_vessels(canvas: Canvas, plan: GlandPlan, vessels: Vessels, tai
     radius = uniform(generator, 3.0, 4.6)
     picks = torch.linspace(0, len(tail) - 1, 7).long()[1:]
     line = tail[picks]
-    behind = [(px, py - 0.9 * pr - 0.5 * radius, pz + 1, radius) for px, py, pz, pr in line.tolist()]
+    away = _backwards(tail)[picks] * (0.95 * line[:, 3:] + 0.6 * radius)
+    behind = [(x, y, z + 1, radius) for x, y, z in (line[:, :3] + away).tolist()]
     draw_tube(canvas, [(*vessels.confluence, radius * 1.1), *behind], Tissue.PORTAL_VEINS)
     end = behind[-1]
     for rise in (-12, 10):  # branches at the hilum
@@ -152,6 +151,13 @@ def _draw_splenic_vessels(canvas: Canvas, plan: GlandPlan, vessels: Vessels, tai
         swing = wind * (1 if k % 2 else -1)
         above.append((px, py - 0.45 * pr + 0.3 * swing, pz + 0.95 * pr * plan.flatness + 2 + 0.6 * swing, 2.4))
     draw_tube(canvas, above, Tissue.ARTERIES)
+
+
+def _backwards(curve: Tensor) -> Tensor:
+    """Unit vectors (N, 3), level and square to a curve that runs leftwards, pointing to its back."""
+    way = torch.gradient(curve[:, :2], dim=0)[0]
+    across = torch.stack([-way[:, 1], way[:, 0], torch.zeros(len(way))], dim=1)
+    return across / across.norm(dim=1, keepdim=True).clamp(min=1e-3)
 
 
 def _fill_volume(canvas: Canvas, plan: GlandPlan, curves: list[Tensor]) -> None:

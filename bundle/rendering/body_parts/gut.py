@@ -14,6 +14,15 @@ from bundle.rendering.body_parts.vessels import Vessels
 from bundle.rendering.shapes import Canvas, Grid, Point, draw_tube, jitter, normal, spline, tube, uniform
 from bundle.rendering.tissues import Tissue
 
+_RETROPERITONEUM = (
+    Tissue.PANCREAS,
+    Tissue.DUODENUM,
+    Tissue.AORTA,
+    Tissue.VENA_CAVA,
+    Tissue.KIDNEY_LEFT,
+    Tissue.KIDNEY_RIGHT,
+)
+
 
 @dataclass(frozen=True)
 class Duodenum:
@@ -42,7 +51,7 @@ def draw_duodenum(canvas: Canvas, habitus: Habitus, vessels: Vessels, head_mm: f
     upper = jitter(generator, (outer - 4, back + 4, z + uniform(generator, 8, 20)), 2)
     middle = jitter(generator, (outer, back - 3, z - 0.4 * length), 2)
     lower = jitter(generator, (outer - 8, back - 7, z - length), 3)
-    pylorus = jitter(generator, (outer - 22, y + 18 * habitus.depth_scale, z + 8), 4)
+    pylorus = jitter(generator, (outer - 22, y + max(18 * habitus.depth_scale, 0.6 * head_mm + 4), z + 8), 4)
     crossing = (x - 8, y - 15 * max(habitus.depth_scale, 0.8), z - length - uniform(generator, 2, 14))
     end = jitter(generator, (x - 50, y - 3, z - 0.45 * length), 5)
     points = [
@@ -60,12 +69,12 @@ def draw_duodenum(canvas: Canvas, habitus: Habitus, vessels: Vessels, head_mm: f
     return Duodenum(pylorus, upper, middle, lower, end, radius)
 
 
-def draw_oesophagus(canvas: Canvas, habitus: Habitus) -> Point:
-    """Draw the oesophagus; where it enters the stomach."""
+def draw_oesophagus(canvas: Canvas, habitus: Habitus, aorta_front_mm: float) -> None:
+    """Draw the oesophagus, in front of the aorta and then to the left into the stomach."""
     entry = jitter(canvas.generator, habitus.place(-22, 44, 74), 4)
-    path = [(-5, 30, habitus.top + 10, 7), (-10, 38, entry[2] + 26, 7.5), (*entry, 8)]
+    front = aorta_front_mm + 6
+    path = [(-5, front - 2, habitus.top + 10, 7), (-10, front + 2, entry[2] + 26, 7.5), (*entry, 8)]
     draw_tube(canvas, path, Tissue.OESOPHAGUS, (Tissue.FAT, Tissue.MUSCLE), 0.6)
-    return entry
 
 
 def draw_stomach(canvas: Canvas, habitus: Habitus, trunk: Trunk, pylorus: Point) -> None:
@@ -88,7 +97,7 @@ def draw_stomach(canvas: Canvas, habitus: Habitus, trunk: Trunk, pylorus: Point)
         (*pylorus, 8),
     ]
     curve = spline(points, 6)
-    _draw_enclosed_tube(canvas, trunk, curve, Tissue.STOMACH, 2.2, 30)
+    _draw_enclosed_tube(canvas, trunk, curve, Tissue.STOMACH, 2.2, 30, (Tissue.PANCREAS, Tissue.KIDNEY_LEFT))
 
 
 def draw_colon(canvas: Canvas, habitus: Habitus, trunk: Trunk) -> None:
@@ -118,7 +127,7 @@ def draw_colon(canvas: Canvas, habitus: Habitus, trunk: Trunk) -> None:
     curve = spline(points, 5)
     beat = torch.arange(len(curve)) * 5 / uniform(generator, 24, 34) * 2 * torch.pi
     curve[:, 3] *= 1 + 0.13 * torch.sin(beat)
-    _draw_enclosed_tube(canvas, trunk, curve, Tissue.BOWEL, 1.8, 14)
+    _draw_enclosed_tube(canvas, trunk, curve, Tissue.BOWEL, 1.8, 14, _RETROPERITONEUM)
 
 
 def draw_small_bowel(canvas: Canvas, habitus: Habitus, trunk: Trunk, flexure: Point) -> None:
@@ -139,7 +148,7 @@ def draw_small_bowel(canvas: Canvas, habitus: Habitus, trunk: Trunk, flexure: Po
     seam_mm = 1.7 * canvas.spacing_mm * (canvas.noise(grid, 40) > uniform(generator, -1.2, 0.3))
     loops = (nearest < 0) & (second - nearest > seam_mm)
     loops &= trunk.wall_mm[grid.slices] < -3
-    loops &= _gap_to_organs(canvas, grid)
+    loops &= _gap_to_organs(canvas, grid) & ~canvas.behind(grid, _RETROPERITONEUM, 1.5)
     canvas.paint(grid, loops, Tissue.BOWEL)
 
 
@@ -199,15 +208,21 @@ def _gap_to_organs(canvas: Canvas, grid: Grid) -> Tensor:
 
 
 def _draw_enclosed_tube(
-    canvas: Canvas, trunk: Trunk, curve: Tensor, tissue: Tissue, roughness_mm: float, wavelength_mm: float
+    canvas: Canvas,
+    trunk: Trunk,
+    curve: Tensor,
+    tissue: Tissue,
+    roughness_mm: float,
+    wavelength_mm: float,
+    behind: Sequence[Tissue],
 ) -> None:
-    """Draw a wide tube, flattened where it meets the wall or the diaphragm."""
+    """Draw a wide tube, flattened where it meets the wall or the diaphragm, never behind certain tissues."""
     margin_mm = 2.5 * roughness_mm
     reach = curve[:, 3:] + margin_mm
     grid = canvas.grid(_corner((curve[:, :3] - reach).amin(0)), _corner((curve[:, :3] + reach).amax(0)))
     field = tube(canvas, grid, curve, margin_mm) + roughness_mm * canvas.noise(grid, wavelength_mm)
     inside = (trunk.wall_mm[grid.slices] < -3.5) & (trunk.ceiling(grid) < -4)
-    canvas.paint(grid, (field < 0) & inside, tissue)
+    canvas.paint(grid, (field < 0) & inside & ~canvas.behind(grid, behind), tissue)
 
 
 def _corner(values: Tensor) -> Sequence[float]:

@@ -66,7 +66,7 @@ def draw_habitus(generator: torch.Generator) -> Habitus:
     height = uniform(generator, 0.88, 1.12)
     return Habitus(
         half_width=112 + 34 * visceral + 40 * (height - 0.88) + normal(generator, 4),
-        front=78 + 62 * visceral + normal(generator, 4),
+        front=86 + 54 * visceral + normal(generator, 4),
         back=-34 + normal(generator, 3),
         height=height,
         fat=2.5 + 26 * subcutaneous,

@@ -88,7 +88,7 @@ def _draw_adrenal(canvas: Canvas, centre: Point, side: int, size: float) -> None
         draw_tube(canvas, [(*ridge, 2.8), (*tip, 1.8)], Tissue.ADRENAL_GLANDS, stretch_z=5.0)
 
 
-def draw_spleen(canvas: Canvas, habitus: Habitus, trunk: Trunk) -> None:
+def draw_spleen(canvas: Canvas, habitus: Habitus, trunk: Trunk, kidney: Point) -> None:
     """Draw the spleen on the left side of the back wall under the diaphragm, hollow towards stomach and kidney."""
     generator = canvas.generator
     size = uniform(generator, 0.92, 1.3)
@@ -101,10 +101,11 @@ def draw_spleen(canvas: Canvas, habitus: Habitus, trunk: Trunk) -> None:
     hollow = ellipsoid(grid, (centre[0] + 42 * size, centre[1] + 26, z + 4), (30 * size, 34, 46))
     field = smooth_max(body + 2.0 * canvas.noise(grid, 34), -hollow, 8)
     field = smooth_max(field, _enclosed(grid, trunk, 4.0), 8)
+    field = smooth_max(field, -_renal_bed(grid, kidney), 6)
     canvas.paint(grid, field < 0, Tissue.SPLEEN)
 
 
-def draw_liver(canvas: Canvas, habitus: Habitus, trunk: Trunk) -> None:
+def draw_liver(canvas: Canvas, habitus: Habitus, trunk: Trunk, kidney: Point) -> None:
     """Draw the liver: filling the right dome, with a wedge of left lobe in front of the stomach, hollow below."""
     generator = canvas.generator
     lowest = uniform(generator, -85, -5) * habitus.height - habitus.droop
@@ -120,6 +121,7 @@ def draw_liver(canvas: Canvas, habitus: Habitus, trunk: Trunk) -> None:
     field = smooth_max(field, _left_lobe(grid, habitus, leftmost, generator) + 6 * wave, 10)
     caudate = jitter(generator, (9, 38 + 6 * habitus.depth_scale, 52 * habitus.height - habitus.droop), 3)
     field = torch.minimum(field, ellipsoid(grid, caudate, (14, 11, uniform(generator, 15, 25))))
+    field = smooth_max(field, -_renal_bed(grid, kidney), 6)
     canvas.paint(grid, field < 0, Tissue.LIVER)
     _draw_hepatic_veins(canvas, habitus)
 
@@ -167,6 +169,11 @@ def draw_heart(canvas: Canvas, habitus: Habitus, trunk: Trunk) -> None:
     field = torch.maximum(field, 3 - trunk.ceiling(grid))
     field = torch.maximum(field, trunk.wall_mm[grid.slices] + 6)
     canvas.paint(grid, field < 0, Tissue.HEART, (Tissue.FAT, Tissue.LUNG))
+
+
+def _renal_bed(grid: Grid, kidney: Point) -> Tensor:
+    """About the signed distance to the kidney with its hilum and the fat around, its upper pole turned inwards."""
+    return ellipsoid(grid, kidney, (31, 27, 56), (0, 0.12 if kidney[0] > 0 else -0.12, 0))
 
 
 def _enclosed(grid: Grid, trunk: Trunk, gap_mm: float) -> Tensor:

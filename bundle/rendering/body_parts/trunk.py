@@ -105,9 +105,9 @@ def _cavity_radius(canvas: Canvas, habitus: Habitus, around: _Around) -> tuple[T
     exponent = uniform(generator, 2.1, 2.7)
     angles = torch.linspace(0, math.pi, 181)
     half_depth = torch.where(angles < math.pi / 2, centre_y - habitus.back, habitus.front - centre_y)
-    table = (
-        (angles.sin().abs() / habitus.half_width) ** exponent + (angles.cos().abs() / half_depth) ** exponent
-    ) ** (-1 / exponent)
+    table = ((angles.sin().abs() / habitus.half_width) ** exponent + (angles.cos().abs() / half_depth) ** exponent) ** (
+        -1 / exponent
+    )
     slope = torch.gradient(table, spacing=(angles[1].item(),))[0] / table
     index = (around.angle * (180 / math.pi)).round().long()
     z = canvas.axes[2]

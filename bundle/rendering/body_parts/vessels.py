@@ -32,7 +32,7 @@ def draw_great_vessels(canvas: Canvas, habitus: Habitus) -> tuple[Point, float]:
     """Draw aorta (left in front of the spine) and vena cava (right); the aorta's centre at the origin, its radius."""
     generator = canvas.generator
     radius = uniform(generator, 7.5, 12.0)
-    x, y = -9 + normal(generator, 4), SPINE_FRONT_MM + radius + 2 + uniform(generator, 0, 5)
+    x, y = -9 + normal(generator, 4), SPINE_FRONT_MM + radius + 1 + uniform(generator, 0, 3)
     low = -105 * habitus.height
     path = [
         (x - 6, y - 4, habitus.top + 20, radius * 1.15),
@@ -77,7 +77,8 @@ def draw_mesenteric_vessels(canvas: Canvas, habitus: Habitus, aorta: Point, aort
     radius = uniform(generator, 5.0, 7.5)
     level = -habitus.droop
     front = aorta[1] + aorta_radius
-    depth = max(20.0 * habitus.depth_scale, 17.0)  # the left renal vein and the uncinate process lie in this gap
+    # The left renal vein and the uncinate process lie in this gap; gland and stomach must still fit before it.
+    depth = max(min(21.0 * habitus.depth_scale, habitus.front - 44 - front), 11.0)
     confluence = (aorta[0] + 20 + normal(generator, 4), front + depth, 2 + level + normal(generator, 5))
     vein = _draw_portal_system(canvas, habitus, confluence, radius)
     _draw_mesenteric_artery(canvas, habitus, aorta, front, confluence)
@@ -85,9 +86,7 @@ def draw_mesenteric_vessels(canvas: Canvas, habitus: Habitus, aorta: Point, aort
     return Vessels(confluence, vein, fork, radius)
 
 
-def _draw_portal_system(
-    canvas: Canvas, habitus: Habitus, confluence: Point, radius: float
-) -> tuple[Point, ...]:
+def _draw_portal_system(canvas: Canvas, habitus: Habitus, confluence: Point, radius: float) -> tuple[Point, ...]:
     """Draw the portal vein up to the liver hilum and the mesenteric vein down; the latter's points."""
     generator = canvas.generator
     x, y, z = confluence
@@ -114,9 +113,7 @@ def _draw_portal_system(
     return down
 
 
-def _draw_mesenteric_artery(
-    canvas: Canvas, habitus: Habitus, aorta: Point, front: float, confluence: Point
-) -> None:
+def _draw_mesenteric_artery(canvas: Canvas, habitus: Habitus, aorta: Point, front: float, confluence: Point) -> None:
     """Draw the superior mesenteric artery: out of the aorta behind the gland's neck, then down, left of the vein."""
     generator = canvas.generator
     radius = uniform(generator, 2.6, 4.0)
