@@ -64,7 +64,7 @@ class ScannerSettings:
     gap_mm: tuple[float, float] = (8.0, 40.0)
     share_lateral_crop: float = 0.15
     noise_hu: tuple[float, float] = (3.0, 28.0)
-    blur_mm: tuple[float, float] = (0.3, 0.9)
+    blur_mm: tuple[float, float] = (0.5, 1.0)
     noise_peak_per_mm: tuple[float, float] = (0.14, 0.35)
     offset_hu: float = 4.0
     share_starvation: float = 0.25
@@ -282,13 +282,13 @@ def _draw_grid(
     sides_mm = [_extent(body.any(axis), spacing_mm) for axis in (1, 0)]
     widest_mm = max(high - low for low, high in sides_mm)
     cropped = chance(generator, settings.share_lateral_crop)
-    view_mm = widest_mm * (uniform(generator, 0.78, 0.97) if cropped else uniform(generator, 1.02, 1.2))
+    view_mm = widest_mm * (uniform(generator, 0.78, 0.97) if cropped else uniform(generator, 1.02, 1.35))
     low, high = settings.in_plane_spacing_mm
     pixel_mm = round(min(max(uniform(generator, low, high), view_mm / settings.max_matrix), high), 4)
     pixels = max(8, min(settings.max_matrix, round(view_mm / pixel_mm)))
     offsets_mm = pixel_mm * (torch.arange(pixels, device=device, dtype=torch.float32) - (pixels - 1) / 2)
     middles_mm = [(low + high) / 2 + uniform(generator, -0.02, 0.02) * view_mm for low, high in sides_mm]
-    y_mm = offsets_mm + middles_mm[0] - 0.03 * view_mm  # room for the table
+    y_mm = offsets_mm + middles_mm[0] - uniform(generator, 0.02, 0.09) * view_mm  # room for the table
     return _Grid(z_mm, y_mm, offsets_mm + middles_mm[1], increment_mm, pixel_mm)
 
 
@@ -398,20 +398,21 @@ def _lay_on_table(image: Tensor, pixel_mm: float, generator: torch.Generator) ->
     y_mm = pixel_mm * torch.arange(rows, device=device, dtype=torch.float32)
     x_mm = pixel_mm * (torch.arange(columns, device=device, dtype=torch.float32) - columns / 2)
     x_mm = x_mm + uniform(generator, -15, 15)
-    rise_mm = x_mm**2 / (2 * uniform(generator, 300, 900))  # the table's rim bends up, to the front
+    half_width_mm, height_mm = uniform(generator, 190, 260), uniform(generator, 15, 60)
+    skin_mm, cushion_mm = uniform(generator, 1.2, 4.0), uniform(generator, 2, 10)
+    skin, core, cushion = uniform(generator, 450, 1350), uniform(generator, 20, 110), uniform(generator, 20, 130)
+    rise_mm = x_mm**2 / (2 * uniform(generator, 280, 900))  # the rims bend up, to the front
     back_mm = torch.where(body, y_mm[:, None], torch.inf).amin(0)
-    top_mm = (back_mm - rise_mm).amin() - uniform(generator, 1, 12) + rise_mm
+    top_mm = (back_mm - rise_mm).amin() - uniform(generator, 1, 22) + rise_mm
     depth_mm = top_mm - y_mm[:, None]  # (Y, X) below the table's surface
-    half_width_mm, height_mm = uniform(generator, 195, 265), uniform(generator, 18, 60)
-    skin_mm, cushion_mm = uniform(generator, 1.2, 3.0), uniform(generator, 2, 10)
-    skin, core, cushion = uniform(generator, 350, 950), uniform(generator, 20, 110), uniform(generator, 20, 160)
+    height_mm = height_mm * (1 - (x_mm / half_width_mm) ** 2).clamp(min=0)  # a crescent: the shells meet at the rims
+    below_mm = depth_mm - height_mm
 
-    table = cushion * _soft(depth_mm + cushion_mm, pixel_mm) * _soft(-depth_mm, pixel_mm)
-    shell = _soft(depth_mm, pixel_mm) * _soft(skin_mm - depth_mm, pixel_mm)
-    below = depth_mm - height_mm + 0.7 * rise_mm * uniform(generator, 0.5, 1.5)
-    bottom = _soft(below, pixel_mm) * _soft(skin_mm - below, pixel_mm)
-    inside = _soft(depth_mm, pixel_mm) * _soft(-below, pixel_mm)
-    table = torch.maximum(table, torch.maximum(skin * torch.maximum(shell, bottom), core * inside))
+    padded = cushion * _soft(depth_mm + cushion_mm, pixel_mm) * _soft(-depth_mm, pixel_mm)
+    upper = _soft(depth_mm, pixel_mm) * _soft(skin_mm - depth_mm, pixel_mm)
+    lower = _soft(below_mm, pixel_mm) * _soft(skin_mm - below_mm, pixel_mm)
+    inside = _soft(depth_mm, pixel_mm) * _soft(-below_mm, pixel_mm)
+    table = torch.stack([padded, skin * upper, skin * lower, core * inside]).amax(0)
     table *= _soft(half_width_mm - x_mm.abs(), pixel_mm)
     torch.maximum(image, table, out=image)
 
