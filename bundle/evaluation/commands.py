@@ -1,0 +1,32 @@
+"""Sub-commands of ``python -m bundle`` that measure."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+
+def bench(
+    output: Annotated[Path | None, typer.Option(help="Also write the tables as this Markdown page.")] = None,
+    shape: Annotated[tuple[int, int, int], typer.Option(help="Voxels of the rendered scan.")] = (512, 512, 300),
+    config: Annotated[Path | None, typer.Option(help="Inference config; the bundle's own if not given.")] = None,
+    whole_scan: Annotated[bool, typer.Option(help="Slide the segmenter over the whole scan too.")] = True,
+) -> None:
+    """Measure seconds and memory of the whole job on a large scan."""
+    # Imported here: PyTorch and the renderer take seconds, which every other sub-command would wait for.
+    from bundle.evaluation.bench import BUNDLE_ROOT, bench_page, bench_tables, run_bench
+    from bundle.evaluation.files import replaced_when_complete
+
+    console = Console(stderr=True)
+    with tempfile.TemporaryDirectory() as folder, console.status("rendering a scan and measuring, minutes"):
+        result = run_bench(config or BUNDLE_ROOT / "configs" / "inference.json", shape, Path(folder), whole_scan)
+    for table in bench_tables(result):
+        Console().print(table)
+    if output is not None:
+        with replaced_when_complete(output) as temporary:
+            temporary.write_text(bench_page(result), encoding="utf-8")
+        typer.echo(output)
