@@ -38,11 +38,11 @@ class Content:
 
 
 CONTENTS = {
-    "collapsed": Content(None, 7, (0.0, 0.0)),
+    "collapsed": Content(None, 12, (0.0, 0.0)),
     "fluid": Content((0, 30), 5, (-0.3, 0.3)),
     "food": Content((15, 70), 20, (-0.1, 0.45), 0.02),
     "gas": Content((0, 30), 8, (0.55, 1.0)),
-    "stool": Content((-60, 50), 35, (-0.3, 0.6), 0.12),
+    "stool": Content((-60, 50), 35, (-0.3, 0.75), 0.14),
     "contrast": Content((150, 400), 14, (-0.2, 0.35)),
 }
 
@@ -59,7 +59,7 @@ class _Habit:
 _STOMACH = _Habit((2.5, 5.0), {"fluid": 0.35, "food": 0.27, "gas": 0.26, "collapsed": 0.12}, 0.8)
 _DUODENUM = _Habit((1.8, 3.2), {"collapsed": 0.42, "fluid": 0.38, "food": 0.1, "gas": 0.1}, 0.5)
 _SMALL_BOWEL = _Habit((1.5, 3.0), {"collapsed": 0.35, "fluid": 0.43, "food": 0.14, "gas": 0.08}, 0.6)
-_COLON = _Habit((1.5, 3.0), {"stool": 0.5, "gas": 0.22, "fluid": 0.14, "collapsed": 0.14}, 0.3)
+_COLON = _Habit((1.5, 3.0), {"stool": 0.48, "gas": 0.28, "fluid": 0.12, "collapsed": 0.12}, 0.3)
 
 
 def paint_hollow_organs(scene: Scene) -> None:

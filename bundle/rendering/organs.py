@@ -58,7 +58,8 @@ def _paint_kidney(scene: Scene, region: Region, medulla_hu: float, pelvis_hu: fl
     depth_mm = depth_voxels(region.mask, round(24 / scene.spacing_mm)).float() * scene.spacing_mm
     depth_mm += scene.field(shape, 9.0) * 1.8
     cortex_mm, parenchyma_mm = uniform(g, 5, 8), uniform(g, 13, 18)
-    region.blend(medulla_hu, ((depth_mm - cortex_mm) / 1.5).clamp_(0, 1))
+    pyramids = (scene.field(shape, 8.0) * 1.5 + 1.2).clamp_(0, 1)
+    region.blend(medulla_hu, ((depth_mm - cortex_mm) / 1.5).clamp_(0, 1) * pyramids)
     in_sinus = ((depth_mm - parenchyma_mm) / 1.5).clamp_(0, 1)
     region.blend(scene.hu[Tissue.FAT] + 25, in_sinus)
     cavities = scene.tubes(shape, apart_mm=16.0, radius_mm=uniform(g, 2, 4))

@@ -30,7 +30,7 @@ def paint_pancreas(scene: Scene) -> None:
     _paint_lobules(scene, region, scene.facts["fat_share"])
     scene.facts["duct_mm"] = round(uniform(g, 4, 8) if chance(g, 0.12) else uniform(g, 0.6, 2.6), 1)
     _paint_duct(scene, region, scene.facts["duct_mm"])
-    scene.facts["bile_duct_mm"] = round(uniform(g, 3, 7) if chance(g, 0.8) else uniform(g, 7, 14), 1)
+    scene.facts["bile_duct_mm"] = round(uniform(g, 7, 12) if chance(g, 0.08) else uniform(g, 2.5, 6.5), 1)
     _paint_bile_duct(scene, region, scene.facts["bile_duct_mm"])
     scene.facts["cysts"] = int(uniform(g, 1, 4)) if chance(g, 0.15) else 0
     for _ in range(scene.facts["cysts"]):

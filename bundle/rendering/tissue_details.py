@@ -20,8 +20,9 @@ def paint_fat(scene: Scene) -> None:
     haze = uniform(g, 0.1, 0.45)
     region.blend(0.0, (0.12 - strands.abs_()).clamp_(min=0) * (haze / 0.12))
     vessel_hu = 0.5 * (scene.hu[Tissue.PORTAL_VEINS] + scene.hu[Tissue.ARTERIES])
-    for apart_mm, radius_mm in ((uniform(g, 12, 18), uniform(g, 1.3, 2.2)), (uniform(g, 7, 10), uniform(g, 0.7, 1.1))):
-        region.blend(vessel_hu, scene.tubes(shape, apart_mm, radius_mm))
+    large = scene.tubes(shape, apart_mm=uniform(g, 12, 18), radius_mm=uniform(g, 1.3, 2.2))
+    small = scene.tubes(shape, apart_mm=uniform(g, 7, 10), radius_mm=uniform(g, 0.7, 1.1))
+    region.blend(vessel_hu, torch.maximum(large, small, out=large))
     if chance(g, 0.6):
         lumps = scene.field(shape, uniform(g, 8, 16))
         rarity = uniform(g, 1.7, 2.6)
