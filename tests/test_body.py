@@ -14,7 +14,7 @@ from bundle.rendering.body import draw_body
 from bundle.rendering.tissues import Tissue
 
 SPACING_MM = 3.0
-SEEDS = (0, 3, 5, 6)  # average, lean, obese, atrophic gland
+SEEDS = (0, 3, 5, 13)  # average, lean, obese, atrophic gland
 
 
 @cache
@@ -41,6 +41,15 @@ def foremost(tissues: np.ndarray, tissue: Tissue) -> np.ndarray:
 
 def test_same_seed_same_body():
     assert np.array_equal(body(0), draw_body(torch.Generator().manual_seed(0), SPACING_MM).tissues.numpy())
+
+
+def test_same_seed_is_about_the_same_body_at_another_spacing():
+    coarse = draw_body(torch.Generator().manual_seed(0), 5.0).tissues.numpy()
+    for tissue in (Tissue.LIVER, Tissue.PANCREAS, Tissue.SPLEEN):
+        fine_ml, coarse_ml = (
+            (tissues == tissue).sum() * spacing_mm**3 / 1000 for tissues, spacing_mm in ((body(0), 3.0), (coarse, 5.0))
+        )
+        assert coarse_ml == pytest.approx(fine_ml, rel=0.25)
 
 
 def test_other_seed_other_body():

@@ -33,7 +33,7 @@ def draw_body(generator: torch.Generator, spacing_mm: float = 1.5) -> Anatomy:
 
     Args:
         generator: source of all random numbers; the same state gives the same body.
-        spacing_mm: edge of a voxel. One seed gives similar, but not the same bodies at two spacings.
+        spacing_mm: edge of a voxel. One seed gives about the same body at any spacing, its surfaces apart.
     """
     habitus = draw_habitus(generator)
     canvas = make_canvas(habitus, spacing_mm, generator)

@@ -38,12 +38,14 @@ class Canvas:
         lower_mm: corner of the canvas with the lowest coordinates.
         upper_mm: opposite corner.
         spacing_mm: edge of a voxel.
-        generator: source of all surface noise.
+        generator: source of random numbers for shapes; one number of it seeds the surface noise, whose count of
+            random numbers depends on the voxel size, so that shapes do not.
     """
 
     def __init__(self, lower_mm: Point, upper_mm: Point, spacing_mm: float, generator: torch.Generator) -> None:
         self.spacing_mm = spacing_mm
         self.generator = generator
+        self._noise_generator = torch.Generator().manual_seed(int(torch.randint(2**31, (), generator=generator)))
         self.lower_mm = lower_mm
         self.axes = [
             low + spacing_mm * torch.arange(round((high - low) / spacing_mm) + 1)
@@ -89,7 +91,7 @@ class Canvas:
     def noise(self, grid: Grid, wavelength_mm: float) -> Tensor:
         """Smooth noise of about unit deviation over a grid, (X, Y, Z)."""
         coarse = [max(2, round(n * self.spacing_mm / wavelength_mm) + 2) for n in grid.shape]
-        values = torch.randn([1, 1, *coarse], generator=self.generator)
+        values = torch.randn([1, 1, *coarse], generator=self._noise_generator)
         smooth = functional.interpolate(values, size=grid.shape, mode="trilinear", align_corners=True)
         return 1.5 * smooth[0, 0]  # interpolation between independent values lowers the deviation to about 2/3
 
