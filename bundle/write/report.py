@@ -34,8 +34,8 @@ def case_report(
 ) -> dict[str, Any]:
     """Return the report of a segmented scan as what JSON can hold.
 
-    ``mask.meta["cascade"]`` (a :class:`~bundle.cascade.CascadeReport` or a dictionary like it) gives outcome, reason,
-    boxes and seconds by stage; without it a mask with voxels is ``ok`` and an empty one ``not_found``.
+    ``mask.meta["cascade"]`` (a :class:`~bundle.cascade.CascadeReport`, or it as dictionary or JSON text) gives outcome,
+    reason, boxes and seconds by stage; without it a mask with voxels is ``ok``. An empty mask is never ``ok``.
 
     Args:
         case: its name.
@@ -46,13 +46,16 @@ def case_report(
     """
     cascade = _cascade_of(mask)
     millilitres = volume_ml(mask)
+    outcome, reason = cascade.get("outcome", OK), cascade.get("reason", "")
+    if not millilitres and outcome == OK:
+        outcome, reason = NOT_FOUND, reason or "the mask is empty"
     seconds = {"read": float(image.meta.get("seconds_read", 0.0)), **cascade.get("seconds", {})}
     seconds.update(mask.meta.get("seconds", {}))
     return _plain(
         {
             "case": case,
-            "outcome": cascade.get("outcome") or (OK if millilitres else NOT_FOUND),
-            "reason": cascade.get("reason", ""),
+            "outcome": outcome,
+            "reason": reason,
             "volume_ml": round(millilitres, 3),
             "input_file": image.meta.get("filename_or_obj", ""),
             "shape": list(mask.shape[-3:]),
@@ -128,6 +131,8 @@ class SaveReportd(MapTransform):
 
 def _cascade_of(mask: MetaTensor) -> dict[str, Any]:
     cascade = mask.meta.get("cascade") or {}
+    if isinstance(cascade, str):
+        return json.loads(cascade)
     return cascade.as_dict() if hasattr(cascade, "as_dict") else dict(cascade)
 
 

@@ -1,0 +1,135 @@
+"""The command line, ``python -m bundle``. A command's code is imported when the command is used."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bundle.errors import InputError, bad_input
+
+PROGRAM = "python -m bundle"
+
+EXIT_BAD_INPUT = 2
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Find and segment the pancreas in abdominal CT. For research, not for diagnosis.",
+    epilog="`python -m bundle COMMAND --help` explains a command.",
+)
+
+
+class Device(StrEnum):
+    """Where the networks run."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit; bad input is one line on stderr and exit code 2."""
+    try:
+        app(args=None if arguments is None else list(arguments), prog_name=PROGRAM)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(EXIT_BAD_INPUT)
+
+
+@app.command(
+    epilog="[bold]Examples[/bold]\n\n"
+    "One scan: `python -m bundle segment scan.nii.gz --output results`\n\n"
+    "A DICOM series: `python -m bundle segment study/series_3 --output results`\n\n"
+    "Everything below a folder, on the CPU: `python -m bundle segment scans --output results --device cpu`"
+)
+def segment(
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="INPUT...",
+            help="NIfTI files, folders of a DICOM series, folders of such scans, or a Medical Decathlon data set "
+            "(its test list).",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for the results; made if missing.", show_default=False)
+    ],
+    device: Annotated[Device, typer.Option(help="auto takes the GPU if there is one.")] = Device.AUTO,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there already.")] = False,
+) -> None:
+    """Segment the pancreas in CT scans.
+
+    Each scan gets a folder in the output folder, named after its file, with
+
+    - segmentation.nii.gz, the mask on the scan's own grid (1 is pancreas),
+
+    - overlay.png, slices with the outline of the mask,
+
+    - report.json, outcome, volume in ml, seconds by stage, memory, versions.
+
+    A scan that cannot be used is named with the reason, and the others go on.
+
+    Exit code 0: all scans are fine.
+
+    Exit code 3: done, but a scan shows no pancreas or failed.
+
+    Exit code 2: wrong usage, or no scan could be used.
+    """
+    from bundle.segment_command import run
+
+    raise typer.Exit(run(inputs, output, device.value, overwrite))
+
+
+_FORWARD = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+
+@app.command(context_settings=_FORWARD, help="Render CT scans with their labels as a data set.")
+def render(context: typer.Context) -> None:
+    """Forward to :func:`bundle.rendering.commands.render`."""
+    _forward(context, "bundle.rendering.commands", {"render": "render"})
+
+
+@app.command(context_settings=_FORWARD, help="Build whole-body label maps to render from (anatomy build).")
+def anatomy(context: typer.Context) -> None:
+    """Forward to :func:`bundle.rendering.commands.anatomy_build`."""
+    _forward(context, "bundle.rendering.commands", {"build": "anatomy_build"}, group=True)
+
+
+@app.command(context_settings=_FORWARD, help="Measure seconds and memory of the whole job on a large scan.")
+def bench(context: typer.Context) -> None:
+    """Forward to :func:`bundle.evaluation.commands.bench`."""
+    _forward(context, "bundle.evaluation.commands", {"bench": "bench"})
+
+
+def _forward(context: typer.Context, module: str, functions: dict[str, str], group: bool = False) -> None:
+    """Run functions of a module as commands with the arguments that were not looked at here.
+
+    Args:
+        context: of the forwarding command.
+        module: to import now.
+        functions: command name to function name.
+        group: the commands keep their names, even if there is one only.
+    """
+    commands = typer.Typer(no_args_is_help=group, add_completion=False, pretty_exceptions_enable=False)
+    loaded = import_module(module)
+    for name, function in functions.items():
+        if not hasattr(loaded, function):
+            raise bad_input(name, "the command exists", f"no {module}.{function}", "Update the bundle.")
+        commands.command(name)(getattr(loaded, function))
+    if group:
+        commands.callback()(_group)
+    commands(args=context.args, prog_name=f"{PROGRAM} {context.info_name}")
+
+
+def _group() -> None:
+    """Commands on anatomies."""
