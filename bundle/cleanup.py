@@ -15,8 +15,8 @@ from bundle.geometry import tight_box
 def keep_components(mask: torch.Tensor, min_share: float = 0.0, min_voxels: int = 0) -> torch.Tensor:
     """Return ``mask`` (X, Y, Z) without its small 26-connected components.
 
-    A component stays if it holds at least ``min_share`` of all true voxels and at least ``min_voxels``; ``min_share`` of
-    1 keeps the largest alone. Where every component falls short of ``min_share`` the largest stays (Zhu 2018, sec. 3.3,
+    A component stays if it holds at least ``min_share`` of all true voxels and at least ``min_voxels``; a
+    ``min_share`` of 1 keeps the largest alone. Where every component falls short of ``min_share`` the largest stays (Zhu 2018, sec. 3.3,
     doesn't say what to do then). A mask whose components all fall short of ``min_voxels`` becomes empty, an empty one
     stays empty.
     """
@@ -54,7 +54,7 @@ class KeepComponentsd(MapTransform):
         self.min_share = min_share
         self.min_volume_ml = min_volume_ml
 
-    def __call__(self, data: dict) -> dict:  # type: ignore[override]
+    def __call__(self, data: dict) -> dict:
         d = dict(data)
         for key in self.key_iterator(d):
             mask: MetaTensor = d[key]

@@ -92,7 +92,7 @@ class Box:
         return self._about_middle(as_size(size))
 
     def shift_inside(self, size: Size) -> Box:
-        """Return the box moved, not cut, into a grid of ``size``; an axis longer than the grid becomes the whole axis."""
+        """Return the box moved, not cut, into a grid of ``size``; an axis longer than that becomes the whole axis."""
         lengths = [min(length, n) for length, n in zip(self.size, size)]
         start = as_size(min(max(a, 0), n - length) for a, n, length in zip(self.start, size, lengths))
         return Box(start, as_size(a + length for a, length in zip(start, lengths)))

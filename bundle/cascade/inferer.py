@@ -81,7 +81,9 @@ class CascadeInferer(Inferer):
         self.fallback = fallback
         self.min_volume_ml = min_volume_ml
 
-    def __call__(self, inputs: torch.Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> MetaTensor:
+    def __call__(  # type: ignore[override]  # MONAI allows any callable; a cascade asks the network for its device
+        self, inputs: MetaTensor, network: nn.Module, *args: Any, **kwargs: Any
+    ) -> MetaTensor:
         """Return the foreground probabilities (1, K, X, Y, Z) for a scan (1, 1, X, Y, Z) in HU, RAS-ordered.
 
         ``meta["cascade"]`` of the result is the :class:`CascadeReport` as JSON text.
@@ -89,7 +91,7 @@ class CascadeInferer(Inferer):
         return self.run(inputs, network).pred
 
     @torch.inference_mode()
-    def run(self, inputs: torch.Tensor, network: nn.Module, regions: Sequence[Region] | None = None) -> CascadeResult:
+    def run(self, inputs: MetaTensor, network: nn.Module, regions: Sequence[Region] | None = None) -> CascadeResult:
         """Return everything the cascade finds out about ``inputs`` (1, 1, X, Y, Z).
 
         Args:
@@ -170,16 +172,14 @@ class CascadeInferer(Inferer):
         return pred
 
 
-def _scan_and_grid(inputs: torch.Tensor) -> tuple[torch.Tensor, Grid]:
+def _scan_and_grid(inputs: MetaTensor) -> tuple[torch.Tensor, Grid]:
     """Return the scan (1, X, Y, Z) as a plain tensor, and its grid."""
     if inputs.ndim != 5 or inputs.shape[0] != 1 or inputs.shape[1] != 1:
         rule = "a cascade takes one scan of one channel at a time, (1, 1, X, Y, Z)"
         raise bad_input("inputs", rule, tuple(inputs.shape), "Use a batch size of 1.")
     if not isinstance(inputs, MetaTensor):
         raise bad_input("inputs", "a scan must know its spacing", "a plain tensor", "Pass a MetaTensor with an affine.")
-    scan = inputs[0]
+    scan: MetaTensor = inputs[0]  # type: ignore[assignment]
     if scan.affine.ndim == 3:  # collated by a data loader: one affine per scan
         scan.affine = scan.affine[0]
     return scan.as_tensor(), grid_of(scan)
-
-

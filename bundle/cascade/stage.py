@@ -67,7 +67,7 @@ class Stage:
         self.amp = amp
 
     def __call__(self, scan: torch.Tensor, scan_grid: Grid, box: Box, network: nn.Module) -> StageOutput:
-        """Return what ``network`` says of the voxels of ``scan`` (1, X, Y, Z), in HU on ``scan_grid``, inside ``box``."""
+        """Return what ``network`` says of ``scan`` (1, X, Y, Z), in HU on ``scan_grid``, inside ``box``."""
         grid = self.grid(scan_grid.crop(box))
         device = next(network.parameters()).device
         inputs = self.intensity(resample(box.crop(scan).to(device), grid.size))[None]

@@ -12,7 +12,8 @@ from bundle.errors import bad_input
 
 def prepare(network: nn.Module, path: str | None, device: torch.device | str) -> nn.Module:
     """Return ``network`` with the weights at ``path``, on ``device``, in the memory layout that convolves fastest."""
-    return load_weights(network, path).to(device=device, memory_format=torch.channels_last_3d)
+    network = load_weights(network, path).to(device)
+    return network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
 
 def load_weights(network: nn.Module, path: str | None) -> nn.Module:

@@ -38,7 +38,7 @@ class HUWindowsd(MapTransform):
         super().__init__(keys, allow_missing_keys)
         self.windows = windows
 
-    def __call__(self, data: dict) -> dict:  # type: ignore[override]
+    def __call__(self, data: dict) -> dict:
         d = dict(data)
         for key in self.key_iterator(d):
             d[key] = self.windows(d[key])

@@ -47,7 +47,7 @@ class CropAroundLabeld(MapTransform):
         self.value = value
         self.size_without_mm = tuple(size_without_mm)
 
-    def __call__(self, data: dict) -> dict:  # type: ignore[override]
+    def __call__(self, data: dict) -> dict:
         d = dict(data)
         box = self._box(d[self.label_key])
         for key in self.key_iterator(d):
@@ -56,7 +56,7 @@ class CropAroundLabeld(MapTransform):
 
     def _box(self, label: MetaTensor) -> Box:
         grid = grid_of(label)
-        box = tight_box(label[0].as_tensor() == self.value)
+        box = tight_box(label.as_tensor()[0] == self.value)
         if box is None:
             size = [round(mm / s) for mm, s in zip(self.size_without_mm, grid.spacing_mm)]
             return grid.box.with_size(size).clip(grid.size)
@@ -67,8 +67,8 @@ class ResampleToSpacingd(MapTransform):
     """Resample images (linear, anti-aliased) and labels (largest linear share) to about the spacing asked for.
 
     The outer voxel edges stay where they are, so that the spacing reached differs by less than half a voxel over the
-    whole axis; the affine says what it is. Same arithmetic as the cascade's stages, so that training sees what inference
-    will see.
+    whole axis; the affine says what it is. Same arithmetic as the cascade's stages, so that training sees what
+    inference will see.
 
     Args:
         keys: images and labels (C, X, Y, Z), as MetaTensor.
@@ -87,7 +87,7 @@ class ResampleToSpacingd(MapTransform):
         self.spacing_mm = tuple(spacing_mm)
         self.label_keys = tuple(label_keys)
 
-    def __call__(self, data: dict) -> dict:  # type: ignore[override]
+    def __call__(self, data: dict) -> dict:
         d = dict(data)
         for key in self.key_iterator(d):
             grid = grid_of(d[key])
@@ -100,7 +100,7 @@ class ResampleToSpacingd(MapTransform):
 
 
 def _with_values(image: MetaTensor, values: torch.Tensor, start: Sequence[float], ratio: Sequence[float]) -> MetaTensor:
-    """Return ``values`` with the affine of ``image`` after moving voxel 0 to ``start`` and scaling voxels by ``ratio``."""
+    """Return ``values`` with the affine of ``image``, voxel 0 moved to ``start`` and voxels scaled by ``ratio``."""
     change: Any = np.eye(4)
     change[:3, 3] = start
     change[[0, 1, 2], [0, 1, 2]] = ratio

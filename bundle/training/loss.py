@@ -38,6 +38,7 @@ class MarginalDiceCELoss(nn.Module):
         self.marginal = [c for c in range(num_classes) if c == 0 or c not in classes]
         new_index = torch.zeros(num_classes, dtype=torch.long)
         new_index[classes] = torch.arange(len(classes))
+        self.new_index: torch.Tensor
         self.register_buffer("new_index", new_index, persistent=False)
 
     def forward(self, input: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ignite.engine import Engine, Events
 from tqdm import tqdm
 
@@ -31,7 +33,7 @@ class TrainingProgress:
         self.bar = tqdm(total=total, initial=engine.state.iteration, desc=self.label, unit="it", disable=self.disable)
 
     def _advance(self, engine: Engine) -> None:
-        output = engine.state.output
+        output: Any = engine.state.output
         loss = float((output[0] if isinstance(output, list) else output)["loss"])
         self.mean_loss = loss if self.mean_loss is None else 0.98 * self.mean_loss + 0.02 * loss
         self.bar.set_postfix(epoch=engine.state.epoch, loss=f"{self.mean_loss:.3f}", refresh=False)

@@ -18,7 +18,7 @@ class TargetMaskd(MapTransform):
         super().__init__(keys, allow_missing_keys)
         self.target = target
 
-    def __call__(self, data: dict) -> dict:  # type: ignore[override]
+    def __call__(self, data: dict) -> dict:
         d = dict(data)
         for key in self.key_iterator(d):
             values = d[key]
