@@ -148,6 +148,7 @@ def draw_small_bowel(canvas: Canvas, habitus: Habitus, trunk: Trunk, flexure: Po
     seam_mm = 1.7 * canvas.spacing_mm * (canvas.noise(grid, 40) > uniform(generator, -1.2, 0.3))
     loops = (nearest < 0) & (second - nearest > seam_mm)
     loops &= trunk.wall_mm[grid.slices] < -3
+    loops &= grid.y > 45 * torch.exp(-((grid.x / 58) ** 4))  # no loop lies beside spine and aorta
     loops &= _gap_to_organs(canvas, grid) & ~canvas.behind(grid, _RETROPERITONEUM, 1.5)
     canvas.paint(grid, loops, Tissue.BOWEL)
 

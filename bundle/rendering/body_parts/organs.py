@@ -122,7 +122,7 @@ def draw_liver(canvas: Canvas, habitus: Habitus, trunk: Trunk, kidney: Point) ->
     caudate = jitter(generator, (9, 38 + 6 * habitus.depth_scale, 52 * habitus.height - habitus.droop), 3)
     field = torch.minimum(field, ellipsoid(grid, caudate, (14, 11, uniform(generator, 15, 25))))
     field = smooth_max(field, -_renal_bed(grid, kidney), 6)
-    canvas.paint(grid, field < 0, Tissue.LIVER)
+    canvas.paint(grid, (field < 0) & ~canvas.behind(grid, (Tissue.PANCREAS,), 3.0), Tissue.LIVER)
     _draw_hepatic_veins(canvas, habitus)
 
 
