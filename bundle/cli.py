@@ -90,6 +90,21 @@ def segment(
     raise typer.Exit(run(inputs, output, device.value, overwrite))
 
 
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for everything.")] = Path("demo"),
+    input: Annotated[
+        Path | None, typer.Option(help="A scan of yours; by default one is rendered, with its truth.")
+    ] = None,
+    label: Annotated[Path | None, typer.Option(help="The truth of that scan; 1 is pancreas.")] = None,
+    device: Annotated[Device, typer.Option(help="auto takes the GPU if there is one.")] = Device.AUTO,
+) -> None:
+    """Render a scan, segment it, score it against its truth and say where the picture is."""
+    from bundle.demo_command import run
+
+    raise typer.Exit(run(input, label, output, device.value))
+
+
 _FORWARD = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 
