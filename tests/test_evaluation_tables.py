@@ -243,6 +243,11 @@ def test_scan_without_pancreas_has_no_true_region(tmp_path):
     assert found(summary, "fine", "not_found", "without_pancreas")["mean"] == 1
 
 
+def test_outcome_of_the_coarse_stage_is_its_own(tmp_path):
+    coarse, fine, _ = evaluate(tmp_path, {"a.nii": painted(ORGAN, 1)}, inferer=FixedCascade("not_found"))
+    assert (coarse["outcome"], fine["outcome"]) == ("ok", "not_found")
+
+
 def test_cascade_without_localizer_has_no_coarse_stage(tmp_path):
     rows = evaluate(tmp_path, {"a.nii": painted(ORGAN, 1)}, inferer=FixedCascade(with_coarse=False))
     assert [r["stage"] for r in rows] == ["fine", "fine_true_region"]

@@ -30,3 +30,16 @@ def bench(
         with replaced_when_complete(output) as temporary:
             temporary.write_text(bench_page(result), encoding="utf-8")
         typer.echo(output)
+
+
+def real_ct(
+    data: Annotated[Path, typer.Option(envvar="PANCREAS_DATA", help="Folder of the real scans.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for masks, pictures and the table.")],
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Segment the real scans at hand and score them where there is a label."""
+    from bundle.evaluation.real_ct import evaluate_real_ct, real_ct_page, write_page
+
+    rows = evaluate_real_ct(data, output, device)
+    write_page(rows, output / "real_ct.md")
+    typer.echo(real_ct_page(rows))

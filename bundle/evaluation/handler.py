@@ -7,13 +7,14 @@ from collections.abc import Iterable
 from pathlib import Path, PurePath
 from typing import Any
 
+import numpy as np
 import torch.distributed as dist
 from ignite.engine import Engine, Events
 from monai.data import MetaTensor, decollate_batch
 from monai.utils.enums import CommonKeys
 from torch import Tensor
 
-from bundle.cascade.report import CascadeReport
+from bundle.cascade.report import NOT_FOUND, OK, CascadeReport
 from bundle.errors import bad_input
 from bundle.evaluation.evaluator import PRED_KEYS, REPORT_KEYS
 from bundle.evaluation.metrics import case_metrics
@@ -110,7 +111,7 @@ class TableWriter:
                 has_region = stage in ("fine", "fine_true_region")
                 yield {
                     "stage": stage,
-                    "outcome": report.outcome,
+                    "outcome": _coarse_outcome(pred) if stage == "coarse" else report.outcome,
                     **case_metrics(pred, truth, spacing_mm),
                     **(region_metrics(report.boxes, truth) if has_region else {}),
                     **_cost(report, stage),
@@ -126,6 +127,11 @@ def _scans(output: Any) -> list[dict[str, Any]]:
     if isinstance(output, list):
         return output
     return [{key: decollate_batch(value)[0] if isinstance(value, Tensor) else value for key, value in output.items()}]
+
+
+def _coarse_outcome(pred: np.ndarray) -> str:
+    """The report tells of the whole cascade; what it says of the localizer alone is only its mask."""
+    return OK if pred.any() else NOT_FOUND
 
 
 def _cost(report: CascadeReport, stage: str) -> dict[str, float]:

@@ -25,7 +25,9 @@ TEXT_COLUMNS = ("case", "stage", "outcome", "scans", "metric", "against")
 def case_columns(rows: Iterable[Row]) -> list[str]:
     """Return the columns of the per-case table: the fixed ones and one ``seconds_*`` for each step that was timed."""
     seconds = dict.fromkeys(name for row in rows for name in row if name.startswith("seconds_"))
-    return ["case", "stage", "outcome", *METRICS, *REGION_METRICS, *seconds, "peak_memory_mb"]
+    steps = [name for name in seconds if name != "seconds_total"]
+    total = ["seconds_total"] if "seconds_total" in seconds else []
+    return ["case", "stage", "outcome", *METRICS, *REGION_METRICS, *steps, *total, "peak_memory_mb"]
 
 
 def write_table(rows: Iterable[Row], columns: Sequence[str], path: Path) -> None:
