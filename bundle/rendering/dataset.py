@@ -6,6 +6,7 @@ import json
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -145,7 +146,7 @@ def _render_all(
         return
     context = multiprocessing.get_context("spawn")
     workers = min(workers, len(missing))
-    with ProcessPoolExecutor(workers, context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with ProcessPoolExecutor(workers, context) as pool:
         tasks = {pool.submit(_render_to_files, output, order): order for order in missing}
         try:
             for task in as_completed(tasks):
@@ -159,7 +160,8 @@ def _render_to_files(output: Path, order: ScanOrder) -> dict[str, Any]:
     """Render one scan and write its files, its facts last."""
     _facts_path(output, order).unlink(missing_ok=True)  # they must not vouch for half of a new scan
     anatomy = read_anatomy(order.anatomy) if order.anatomy else None
-    scan = render_scan(anatomy, order.seed, order.settings)
+    with _one_thread():
+        scan = render_scan(anatomy, order.seed, order.settings)
     images, labels = FOLDERS[order.section]
     _save_nifti(scan.image_hu, scan.affine, output / images / f"{order.name}.nii.gz")
     _save_nifti(scan.label, scan.affine, output / labels / f"{order.name}.nii.gz")
@@ -168,6 +170,17 @@ def _render_to_files(output: Path, order: ScanOrder) -> dict[str, Any]:
     facts = {"name": order.name, **scan.facts, "request": order.request()}
     _save_json(facts, _facts_path(output, order))
     return facts
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums must not depend on how many threads share them, nor workers compete for cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _known_facts(output: Path, order: ScanOrder) -> dict[str, Any] | None:
