@@ -17,6 +17,8 @@ PROGRAM = "python -m bundle"
 
 EXIT_BAD_INPUT = 2
 
+DEMO_FOLDER = Path("demo")
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -92,7 +94,7 @@ def segment(
 
 @app.command()
 def demo(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for everything.")] = Path("demo"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for everything.")] = DEMO_FOLDER,
     input: Annotated[
         Path | None, typer.Option(help="A scan of yours; by default one is rendered, with its truth.")
     ] = None,
@@ -124,6 +126,12 @@ def anatomy(context: typer.Context) -> None:
 def bench(context: typer.Context) -> None:
     """Forward to :func:`bundle.evaluation.commands.bench`."""
     _forward(context, "bundle.evaluation.commands", {"bench": "bench"})
+
+
+@app.command("real-ct", context_settings=_FORWARD, help="Score the real scans at hand; see docs/real_ct.md.")
+def real_ct(context: typer.Context) -> None:
+    """Forward to :func:`bundle.evaluation.commands.real_ct`."""
+    _forward(context, "bundle.evaluation.commands", {"real-ct": "real_ct"})
 
 
 def _forward(context: typer.Context, module: str, functions: dict[str, str], group: bool = False) -> None:

@@ -20,12 +20,12 @@ from scipy import stats
 from bundle.cascade.region import BoxRule, Region
 from bundle.cascade.report import CascadeReport
 from bundle.evaluation.evaluator import CascadeEvaluator
-from bundle.evaluation.files import replaced_when_complete
 from bundle.evaluation.handler import TableWriter
 from bundle.evaluation.plot import plot_cases
 from bundle.evaluation.summary import compare_stages, describe, paired_tests, summarise
 from bundle.evaluation.tables import case_columns, read_table, write_table
 from bundle.evaluation.true_region import TrueRegion
+from bundle.files import replacing
 from bundle.geometry import Box
 
 SHAPE = (12, 10, 8)
@@ -118,7 +118,7 @@ def test_table_there_and_back(tmp_path):
 def test_failed_write_leaves_the_old_file_alone(tmp_path):
     path = tmp_path / "cases.csv"
     path.write_text("old")
-    with pytest.raises(RuntimeError), replaced_when_complete(path) as temporary:
+    with pytest.raises(RuntimeError), replacing(path) as temporary:
         temporary.write_text("half")
         raise RuntimeError
     assert path.read_text() == "old"

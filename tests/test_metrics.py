@@ -9,10 +9,10 @@ import pytest
 import torch
 from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 
-from bundle.evaluation.memory import peak_memory_mb, reset_peak_memory
 from bundle.evaluation.metrics import METRICS, case_metrics
 from bundle.evaluation.region import region_metrics
 from bundle.geometry import Box
+from bundle.memory import peak_memory_mb, reset_peak_memory
 
 SPACING_MM = (1.0, 2.0, 4.0)
 

@@ -16,8 +16,8 @@ from bundle.cascade.region import Localization, Region, whole_scan
 from bundle.cascade.report import NOT_FOUND, CascadeReport
 from bundle.cascade.stage import Stage
 from bundle.errors import bad_input
-from bundle.evaluation.memory import peak_memory_mb
 from bundle.geometry import Grid
+from bundle.memory import peak_memory_mb
 from bundle.preprocess import grid_of
 
 

@@ -20,9 +20,9 @@ import torch
 from rich.table import Table
 
 from bundle.errors import bad_input
-from bundle.evaluation.files import replaced_when_complete
 from bundle.evaluation.flops import matrix_rate
 from bundle.evaluation.show import drawn
+from bundle.files import replacing
 from bundle.rendering.renderer import render_scan
 from bundle.rendering.scanner import PADDING_HU, ScannerSettings
 
@@ -77,7 +77,7 @@ def write_bench_scan(path: Path, shape: Sequence[int]) -> None:
     )
     scan = render_scan(None, SEED, settings)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replaced_when_complete(path) as temporary:
+    with replacing(path) as temporary:
         nib.save(nib.Nifti1Image(fit_to_shape(scan.image_hu, shape), scan.affine), temporary)
 
 

@@ -18,7 +18,7 @@ from monai.bundle import ConfigWorkflow
 from monai.inferers import Inferer
 
 from bundle.evaluation.flops import WindowRecorder
-from bundle.evaluation.memory import peak_memory_mb
+from bundle.memory import peak_memory_mb
 
 
 def measure(config: Path, scan: Path, output: Path, whole_scan: bool, started: float) -> dict[str, Any]:

@@ -19,7 +19,7 @@ def bench(
     """Measure seconds and memory of the whole job on a large scan."""
     # Imported here: PyTorch and the renderer take seconds, which every other sub-command would wait for.
     from bundle.evaluation.bench import BUNDLE_ROOT, bench_page, bench_tables, run_bench
-    from bundle.evaluation.files import replaced_when_complete
+    from bundle.files import replacing
 
     console = Console(stderr=True)
     with tempfile.TemporaryDirectory() as folder, console.status("rendering a scan and measuring, minutes"):
@@ -27,7 +27,7 @@ def bench(
     for table in bench_tables(result):
         Console().print(table)
     if output is not None:
-        with replaced_when_complete(output) as temporary:
+        with replacing(output) as temporary:
             temporary.write_text(bench_page(result), encoding="utf-8")
         typer.echo(output)
 

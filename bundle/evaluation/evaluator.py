@@ -14,7 +14,7 @@ from monai.utils.enums import CommonKeys
 from bundle.cascade.inferer import CascadeResult
 from bundle.cascade.region import Region, whole_scan
 from bundle.cascade.report import CascadeReport
-from bundle.evaluation.memory import reset_peak_memory
+from bundle.memory import reset_peak_memory
 from bundle.preprocess import grid_of
 
 PRED_KEYS = {

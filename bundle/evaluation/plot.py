@@ -10,9 +10,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bundle.evaluation.files import replaced_when_complete
 from bundle.evaluation.summary import has_pancreas
 from bundle.evaluation.tables import STAGES, Row
+from bundle.files import replacing
 
 JITTER = 0.12
 SEED = 0
@@ -32,7 +32,7 @@ def plot_cases(rows: Sequence[Row], path: Path) -> None:
     left.set_ylim(-0.02, 1.02)
     _strips(right, {"region": _values(of_pancreas, "fine", "roi_recall")})
     right.set_ylabel("share of the truth inside the region")
-    with replaced_when_complete(path) as temporary:
+    with replacing(path) as temporary:
         figure.savefig(temporary)
 
 

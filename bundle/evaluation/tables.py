@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bundle.evaluation.files import replaced_when_complete
 from bundle.evaluation.metrics import METRICS
 from bundle.evaluation.region import REGION_METRICS
+from bundle.files import replacing
 
 Row = Mapping[str, Any]
 """One line of a table, by column name; a missing column is an empty cell."""
@@ -32,7 +32,7 @@ def case_columns(rows: Iterable[Row]) -> list[str]:
 
 def write_table(rows: Iterable[Row], columns: Sequence[str], path: Path) -> None:
     """Write ``rows`` as CSV with a heading; an absent value is an empty cell, an undefined one "nan"."""
-    with replaced_when_complete(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, restval="", extrasaction="raise")
         writer.writeheader()
         writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)

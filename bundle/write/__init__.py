@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bundle.write.atomic import replacing
+from bundle.files import replacing
 from bundle.write.mask import SaveMaskd, write_mask
 from bundle.write.montage import SaveMontaged, draw_montage
 from bundle.write.report import SaveReportd, case_report, failure_report, write_report

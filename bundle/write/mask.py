@@ -12,7 +12,7 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
-from bundle.write.atomic import replacing
+from bundle.files import replacing
 from bundle.write.case import as_array, case_folder, foreground_box, timed
 
 FILE_NAME = "segmentation.nii.gz"

@@ -20,8 +20,8 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
 import bundle
-from bundle.evaluation.memory import peak_memory_mb
-from bundle.write.atomic import replacing
+from bundle.files import replacing
+from bundle.memory import peak_memory_mb
 from bundle.write.case import case_folder, case_of, volume_ml
 
 FILE_NAME = "report.json"
@@ -30,7 +30,11 @@ OK, NOT_FOUND, INVALID_INPUT, FAILED = "ok", "not_found", "invalid_input", "fail
 
 
 def case_report(
-    case: str, mask: MetaTensor, image: MetaTensor, system: str = "", weights: Sequence[str | os.PathLike[str]] = ()
+    case: str,
+    mask: MetaTensor,
+    image: MetaTensor,
+    system: str = "",
+    weights: Sequence[str | os.PathLike[str] | None] = (),
 ) -> dict[str, Any]:
     """Return the report of a segmented scan as what JSON can hold.
 
@@ -42,7 +46,7 @@ def case_report(
         mask: (1, X, Y, Z) on the scan's own grid; its shape and spacing are the scan's.
         image: the scan as it was read, for the file name and the reading time.
         system: which of the configured systems made the mask.
-        weights: files of the weights, told apart by their SHA-256; those that do not exist are left out.
+        weights: files of the weights, told apart by their SHA-256; None and those that do not exist are left out.
     """
     cascade = _cascade_of(mask)
     millilitres = volume_ml(mask)
@@ -64,7 +68,9 @@ def case_report(
             "seconds": {stage: round(float(value), 3) for stage, value in seconds.items()},
             "peak_memory_mb": round(peak_memory_mb(), 1),
             "system": system,
-            "weights_sha256": {Path(path).name: _sha256(str(path)) for path in weights if Path(path).is_file()},
+            "weights_sha256": {
+                Path(path).name: _sha256(str(path)) for path in weights if path and Path(path).is_file()
+            },
             "versions": versions(),
         }
     )
@@ -111,7 +117,7 @@ class SaveReportd(MapTransform):
         output_dir: str | os.PathLike[str],
         image_key: str = "image",
         system: str = "",
-        weights: Sequence[str | os.PathLike[str]] = (),
+        weights: Sequence[str | os.PathLike[str] | None] = (),
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
