@@ -44,7 +44,7 @@ def test_the_cascade_tells_outcome_reason_boxes_and_seconds():
 
 def test_weights_are_told_by_their_hash(tmp_path):
     (tmp_path / "model.pt").write_bytes(b"weights")
-    report = case_report("a", volume(1), volume(0), weights=[tmp_path / "model.pt", tmp_path / "none.pt"])
+    report = case_report("a", volume(1), volume(0), weights=[tmp_path / "model.pt", tmp_path / "none.pt", None])
     assert report["weights_sha256"] == {"model.pt": hashlib.sha256(b"weights").hexdigest()}
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from bundle.files import replacing
+from bundle.write.invert import InvertWithReportd
 from bundle.write.mask import SaveMaskd, write_mask
 from bundle.write.montage import SaveMontaged, draw_montage
 from bundle.write.report import SaveReportd, case_report, failure_report, write_report
 
 __all__ = [
+    "InvertWithReportd",
     "SaveMaskd",
     "SaveMontaged",
     "SaveReportd",

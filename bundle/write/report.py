@@ -23,6 +23,7 @@ import bundle
 from bundle.files import replacing
 from bundle.memory import peak_memory_mb
 from bundle.write.case import case_folder, case_of, volume_ml
+from bundle.write.invert import REPORT_KEY
 
 FILE_NAME = "report.json"
 
@@ -136,7 +137,7 @@ class SaveReportd(MapTransform):
 
 
 def _cascade_of(mask: MetaTensor) -> dict[str, Any]:
-    cascade = mask.meta.get("cascade") or {}
+    cascade = mask.meta.get(REPORT_KEY) or {}
     if isinstance(cascade, str):
         return json.loads(cascade)
     return cascade.as_dict() if hasattr(cascade, "as_dict") else dict(cascade)
