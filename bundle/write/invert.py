@@ -11,9 +11,9 @@ REPORT_KEY = "cascade"
 
 
 class InvertWithReportd(Invertd):
-    """MONAI's ``Invertd``, which gives the result the image's meta data, but keeps ``meta["cascade"]`` for the report."""
+    """``Invertd``, which gives the mask the meta data of the image, but keeps ``meta["cascade"]`` for the report."""
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:  # type: ignore[override]
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         reports = {key: getattr(data[key], "meta", {}).get(REPORT_KEY) for key in self.keys if key in data}
         d = dict(super().__call__(dict(data)))
         for key, report in reports.items():
