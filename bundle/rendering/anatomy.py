@@ -19,6 +19,8 @@ from bundle.rendering.tissues import Tissue
 PANCREAS_VOLUME_ML = (5.0, 300.0)
 """Volumes of a pancreas that are taken for possible: below it is cut off, above it is another organ."""
 
+_CONTOUR_JITTER_MM = 2.0
+
 
 @dataclass(frozen=True)
 class Anatomy:
@@ -212,6 +214,8 @@ def _resample(tissues: np.ndarray, from_mm: Sequence[float], to_mm: float) -> np
             continue
         box = tuple(slice(max(b.start - 2, 0), min(b.stop + 2, n)) for b, n in zip(box, tissues.shape, strict=True))
         distance_mm = _signed_distance_mm(tissues[box] == tissue, from_mm)
+        if from_mm[2] < to_mm:  # contours drawn slice by slice do not quite fit each other
+            distance_mm = ndimage.gaussian_filter1d(distance_mm, _CONTOUR_JITTER_MM / from_mm[2], axis=2)
         window = []
         for axis, b in enumerate(box):
             start, distance_mm = _interpolate(distance_mm, axis, b.start, from_mm[axis], to_mm, shape[axis])

@@ -20,8 +20,8 @@ def add_body_wall(tissues: np.ndarray, spacing_mm: float, generator: torch.Gener
     """Give a whole-body map the parts nobody labels, and return it (a new array of the same shape).
 
     The hull of all structures, slice by slice and smoothed along z, is the inside of the wall. Outwards follow muscle
-    (4-13 mm), subcutaneous fat (1-40 mm, uneven, more of it in some patients and around the hips) and skin; inside, what has
-    no label is muscle between the ribs and beside the spine, a thin diaphragm under the lungs, discs between
+    (4-13 mm), subcutaneous fat (1-40 mm, uneven, more of it in some patients and around the hips) and skin. Inside,
+    what has no label is muscle between the ribs and beside the spine, a thin diaphragm under the lungs, discs between
     vertebrae, and fat elsewhere. The hull needs about 60 mm of empty voxels around the structures.
 
     Args:

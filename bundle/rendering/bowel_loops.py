@@ -33,7 +33,8 @@ def draw_bowel_loops(
     high = np.minimum(left.max(axis=0) + reach, tissues.shape)
     region = tissues[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
     depth_mm = ndimage.distance_transform_edt(region == Tissue.FAT) * spacing_mm
-    depth_mm[:, : max(0, int(np.percentile(left[:, 1], 20)) - low[1])] = 0  # no bowel behind the gland
+    depth_mm[:, : max(0, int(np.percentile(left[:, 1], 20)) - low[1])] = 0  # no bowel behind the gland, nor above it
+    depth_mm[:, :, max(0, int(left[:, 2].max()) - low[2]) :] = 0
     for _ in range(round(uniform(generator, *counts))):
         starts = np.argwhere(depth_mm > 5)
         if len(starts) == 0:

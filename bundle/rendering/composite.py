@@ -125,6 +125,9 @@ def _merge(patient: np.ndarray, body: np.ndarray, spacing_mm: float) -> np.ndarr
     # The donor's portal veins led to the donor's organs; the patient's are drawn anew.
     removed |= body == Tissue.PORTAL_VEINS
     merged = np.where(removed, _neighbours(body, removed, spacing_mm), body)
+    bowel = merged == Tissue.BOWEL
+    rounded = ndimage.gaussian_filter(bowel.astype(np.float32), 1.0) > 0.5
+    merged[bowel & ~rounded] = Tissue.FAT
     return np.where(patient != Tissue.OUTSIDE, patient, merged)
 
 
@@ -143,14 +146,27 @@ def _neighbours(body: np.ndarray, removed: np.ndarray, spacing_mm: float) -> np.
     return enlarged[tuple(slice(n) for n in body.shape)]
 
 
+def _slices_shown(tissues: np.ndarray, gland: np.ndarray) -> np.ndarray:
+    """The slices as full of structures as around the gland: beyond them the donor's map ends, perhaps obliquely."""
+    area = np.count_nonzero(tissues, axis=(0, 1))
+    full = area > 0.55 * np.median(area[gland[0] : gland[-1] + 1])
+    first, last = gland[0], gland[-1]
+    while first > 0 and full[first - 1]:
+        first -= 1
+    while last < len(full) - 1 and full[last + 1]:
+        last += 1
+    return np.arange(first, last + 1)
+
+
 def _finished(tissues: np.ndarray, spacing_mm: float, patient: str, own_portal_vein: bool) -> Anatomy:
     """Cut to the abdomen, body wall, vessels and loops drawn, cut to the skin."""
     # One body per name: built again, it is the same.
     generator = torch.Generator().manual_seed(zlib.crc32(patient.encode()))
     liver = np.flatnonzero((tissues == Tissue.LIVER).any(axis=(0, 1)))
     gland = np.flatnonzero((tissues == Tissue.PANCREAS).any(axis=(0, 1)))
-    top = (liver if len(liver) else gland)[-1] + round(ABOVE_LIVER_MM / spacing_mm)
-    bottom = max(0, gland[0] - round(BELOW_PANCREAS_MM / spacing_mm))
+    shown = _slices_shown(tissues, gland)
+    top = min(shown[-1], (liver if len(liver) else gland)[-1] + round(ABOVE_LIVER_MM / spacing_mm))
+    bottom = max(shown[0], gland[0] - round(BELOW_PANCREAS_MM / spacing_mm))
     tissues = add_body_wall(tissues[:, :, bottom : top + 1], spacing_mm, generator)
     draw_vessels(tissues, spacing_mm, generator, own_portal_vein)
     draw_bowel_loops(tissues, spacing_mm, generator)

@@ -1,9 +1,10 @@
 """The vessels that touch the pancreas, drawn where a label map lacks them.
 
 No public label map has the superior mesenteric vessels or the coeliac trunk, and networks take just these for the
-gland. Their courses follow the patient's own pancreas, as in any atlas: the splenic vein along the back of body and tail, the
-confluence behind the neck, the superior mesenteric vein below it with its artery to the left, the coeliac trunk above,
-the splenic artery along the upper border. All are ways of least cost through the free space: organs are never entered.
+gland. Their courses follow the patient's own pancreas, as in any atlas: the splenic vein along the back of body and
+tail, the confluence behind the neck, the superior mesenteric vein below it with its artery to the left, the coeliac
+trunk above, the splenic artery along the upper border. All are ways of least cost through the free space: organs are
+never entered.
 """
 
 from __future__ import annotations
@@ -73,7 +74,9 @@ class _Region:
             self._paint(splenic, np.linspace(self._between(4, 5.5), 3, len(splenic)), Tissue.PORTAL_VEINS)
             self._paint(self._way([confluence, hilum], radius_mm), radius_mm, Tissue.PORTAL_VEINS, into_liver=True)
         smv_mm = self._between(4.8, 6.5)
-        smv = self._way([confluence, self._mesentery(confluence)], smv_mm, avoid=self._prevertebral())
+        mesentery = self._mesentery(confluence)
+        beside = self._aside(confluence, mesentery)
+        smv = self._way([confluence, mesentery], smv_mm, avoid=self._prevertebral(), extra=beside)
         self._paint(smv, np.linspace(smv_mm, 0.7 * smv_mm, len(smv)), Tissue.PORTAL_VEINS)
         self._draw_superior_mesenteric_artery(confluence, smv)
         self._draw_coeliac_trunk(confluence, hilum, tail_end)
@@ -84,7 +87,7 @@ class _Region:
         origin = self._aorta_at(confluence[2] + self._between(-4, 8) / self.grid_mm)
         knee = self._aorta_at(confluence[2] - 18 / self.grid_mm) + self._mm(0, self._between(16, 22), 0)
         clear_of_vein = (self._distance_mm(Tissue.PORTAL_VEINS) < radius_mm + 3) | self.behind_duodenum
-        way = self._way([origin, knee, end], radius_mm, avoid=clear_of_vein)
+        way = self._way([origin, knee, end], radius_mm, avoid=clear_of_vein, extra=self._aside(knee, end))
         self._paint(way, np.linspace(radius_mm, 0.7 * radius_mm, len(way)), Tissue.ARTERIES)
 
     def _draw_coeliac_trunk(self, confluence: np.ndarray, hilum: np.ndarray, tail_end: np.ndarray) -> None:
@@ -136,7 +139,7 @@ class _Region:
 
     def _prevertebral(self) -> np.ndarray:
         """Where the mesenteric vein never runs: behind the duodenum, or level with the aorta."""
-        front = self.aorta_line[:, 1] + 14 / self.grid_mm
+        front = self.aorta_line[:, 1] + 8 / self.grid_mm
         return self.behind_duodenum | (np.arange(self.coarse.shape[1])[:, None] < front[None])[None]
 
     def _nearest_of(self, tissue: Tissue, point: np.ndarray) -> np.ndarray:
@@ -146,10 +149,22 @@ class _Region:
     def _aorta_at(self, z: float) -> np.ndarray:
         return self.aorta_line[int(np.clip(round(z), 0, len(self.aorta_line) - 1))]
 
+    def _aside(self, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+        """Cost of being further than 6 mm to the right or left of the straight way down."""
+        share = np.clip((np.arange(self.coarse.shape[2]) - end[2]) / (start[2] - end[2] + 1e-6), 0, 1)
+        line_x = end[0] + share * (start[0] - end[0])
+        aside_mm = np.abs(np.arange(self.coarse.shape[0])[:, None] - line_x[None]) * self.grid_mm
+        return 0.5 * np.clip(aside_mm - 6, 0, 20)[:, None]
+
     def _way(
-        self, waypoints: list[np.ndarray], radius_mm: float, along: str = "", avoid: np.ndarray | None = None
+        self,
+        waypoints: list[np.ndarray],
+        radius_mm: float,
+        along: str = "",
+        avoid: np.ndarray | None = None,
+        extra: np.ndarray | float = 0.0,
     ) -> np.ndarray:
-        cost = self.detour.copy()
+        cost = self.detour + extra
         cost += 6.0 * (self.gland_mm < 0.8 * radius_mm) + 2.0 * (self.coarse == Tissue.BOWEL)
         if along:
             side = self.behind if along == "behind" else self.above
