@@ -16,9 +16,9 @@ def keep_components(mask: torch.Tensor, min_share: float = 0.0, min_voxels: int 
     """Return ``mask`` (X, Y, Z) without its small 26-connected components.
 
     A component stays if it holds at least ``min_share`` of all true voxels and at least ``min_voxels``; a
-    ``min_share`` of 1 keeps the largest alone. Where every component falls short of ``min_share`` the largest stays (Zhu 2018, sec. 3.3,
-    doesn't say what to do then). A mask whose components all fall short of ``min_voxels`` becomes empty, an empty one
-    stays empty.
+    ``min_share`` of 1 keeps the largest alone. Where every component falls short of ``min_share`` the largest stays
+    (Zhu 2018, sec. 3.3, doesn't say what to do then). A mask whose components all fall short of ``min_voxels`` becomes
+    empty, an empty one stays empty.
     """
     box = tight_box(mask)
     if box is None:

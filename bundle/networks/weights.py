@@ -29,7 +29,7 @@ def load_weights(network: nn.Module, path: str | None) -> nn.Module:
     if not Path(path).is_file():
         raise bad_input(path, "the checkpoint must be a file", "none", "Train first, or set 'checkpoint' to weights.")
     try:
-        weights = torch.load(path, map_location="cpu", weights_only=True)
+        weights = dict(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # torch raises many types for a damaged or foreign file
         rule = "a checkpoint holds a state_dict of tensors"
         raise bad_input(path, rule, f"{type(error).__name__}", "Save network.state_dict() with torch.save.") from error

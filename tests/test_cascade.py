@@ -1,0 +1,214 @@
+"""bundle.cascade: the whole chain with networks whose answer is known, and its report."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from monai.data import MetaTensor, decollate_batch, list_data_collate
+from monai.inferers import SimpleInferer
+from torch import nn
+
+from bundle.cascade import BoxRule, CascadeInferer, CascadeReport, FixedBoxRule, Region, SeveralRules, Stage, Vote
+from bundle.cascade import whole_scan as whole_scan_of
+from bundle.errors import InputError
+from bundle.geometry import Box
+from bundle.preprocess import grid_of
+
+SHAPE = (24, 20, 16)
+AFFINE = torch.diag(torch.tensor([1.0, 2.0, 4.0, 1.0], dtype=torch.float64))
+ORGAN = Box((8, 6, 4), (16, 12, 10))
+
+
+class Threshold(nn.Module):
+    """Sure of foreground where the input is above ``lowest``."""
+
+    def __init__(self, lowest: float = 50) -> None:
+        super().__init__()
+        self.lowest = nn.Parameter(torch.tensor(float(lowest)))
+        self.calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        return torch.cat([0 * x, 100 * (x - self.lowest).sign()], dim=1)
+
+
+def as_it_is(image_hu: torch.Tensor) -> torch.Tensor:
+    return image_hu
+
+
+def stage(**settings) -> Stage:
+    return Stage(SimpleInferer(), intensity=as_it_is, amp=False, **settings)
+
+
+def scan(organ_hu: float = 100) -> MetaTensor:
+    """(1, 1, X, Y, Z): an organ of 8 x 12 x 24 mm and 2.304 ml in water, and one bright voxel far from it."""
+    image = torch.zeros(1, 1, *SHAPE)
+    ORGAN.crop(image)[...] = organ_hu
+    image[0, 0, 1, 1, 1] = 100
+    return MetaTensor(image, affine=AFFINE)
+
+
+def cascade(**settings) -> CascadeInferer:
+    settings = {"localizer": Threshold(), "localize": stage(), "region_rule": BoxRule(min_share=1)} | settings
+    return CascadeInferer(stage(), **settings)
+
+
+def organ_mask() -> torch.Tensor:
+    mask = torch.zeros(1, 1, *SHAPE, dtype=torch.bool)
+    ORGAN.crop(mask)[...] = True
+    return mask
+
+
+def test_organ_is_found_in_its_box_and_nothing_beside_it():
+    result = cascade().run(scan(), Threshold())
+    assert torch.equal(result.pred.as_tensor() >= 0.5, organ_mask())
+    assert result.report.outcome == "ok"
+    assert result.report.boxes == [ORGAN]
+
+
+def test_answer_lies_on_the_scans_own_grid():
+    pred = cascade()(scan(), Threshold())
+    assert pred.shape == (1, 1, *SHAPE)
+    assert torch.equal(pred.affine, AFFINE)
+    assert pred.dtype == torch.float32
+
+
+def test_scan_is_left_as_it_was():
+    inputs = scan()
+    cascade()(inputs, Threshold())
+    assert torch.equal(inputs.as_tensor(), scan().as_tensor())
+    assert torch.equal(inputs.affine, AFFINE)
+    assert "cascade" not in inputs.meta
+
+
+# A segmenter that says in the region what the localizer says there leaves the localizer's answer as it is.
+@pytest.mark.parametrize("rule", [BoxRule(margin_voxels=1), BoxRule(margin_mm=100), FixedBoxRule((20, 30, 40))])
+def test_segmenter_that_repeats_the_localizer_changes_nothing(rule):
+    result = cascade(region_rule=rule).run(scan(), Threshold())
+    assert result.coarse is not None
+    assert torch.equal(result.pred.as_tensor() >= 0.5, result.coarse >= 0.5)
+
+
+def test_stages_at_other_spacings_find_the_organ_too():
+    # Half the resolution for the localizer, twice for the segmenter; all borders lie on even voxels.
+    inferer = CascadeInferer(
+        stage(spacing_mm=(0.5, 1, 2)), Threshold(), stage(downsample=2), BoxRule(min_share=1, margin_mm=4)
+    )
+    pred = inferer(scan(), Threshold()) >= 0.5
+    assert torch.equal(pred.as_tensor(), organ_mask())
+
+
+def test_votes_of_two_regions_and_the_localizer():
+    rules = SeveralRules([BoxRule(min_share=1), BoxRule(min_share=1, margin_voxels=2)])
+    result = cascade(region_rule=rules, fusion=Vote()).run(scan(), Threshold())
+    assert torch.equal(result.pred.as_tensor() == 1, organ_mask())
+    assert len(result.report.boxes) == 2
+
+
+def test_scan_without_organ_is_not_found_and_empty():
+    segmenter = Threshold()
+    result = cascade(localizer=Threshold(1000)).run(scan(), segmenter)
+    assert result.report.outcome == "not_found"
+    assert "found no pancreas" in result.report.reason
+    assert result.report.boxes == []
+    assert not result.pred.any()
+    assert segmenter.calls == 0
+
+
+def test_fallback_is_segmented_where_nothing_was_found():
+    result = cascade(localizer=Threshold(1000), fallback=whole_scan_of).run(scan(), Threshold())
+    assert result.report.outcome == "ok"
+    assert "fell back" in result.report.reason
+    assert ORGAN.crop(result.pred).min() > 0.5
+
+
+# 8 * 6 * 6 voxels of 0.008 ml are 2.304 ml.
+@pytest.mark.parametrize(("min_volume_ml", "outcome"), [(2.2, "ok"), (2.4, "not_found")])
+def test_mask_below_the_smallest_volume_becomes_empty(min_volume_ml, outcome):
+    result = cascade(min_volume_ml=min_volume_ml).run(scan(), Threshold())
+    assert result.report.outcome == outcome
+    assert result.pred.any() == (outcome == "ok")
+
+
+def test_segmenter_that_finds_nothing_is_not_found():
+    report = cascade().run(scan(), Threshold(1000)).report
+    assert report.outcome == "not_found"
+    assert "the segmenter found 0.0 ml" in report.reason
+
+
+def test_without_localizer_the_whole_scan_is_segmented():
+    result = CascadeInferer(stage()).run(scan(), Threshold())
+    assert result.report.boxes == [Box((0, 0, 0), SHAPE)]
+    assert result.coarse is None
+
+
+def test_given_regions_are_segmented_without_the_localizer():
+    localizer = Threshold()
+    region = Region(Box((8, 0, 0), (16, 20, 16)))
+    result = cascade(localizer=localizer).run(scan(), Threshold(), regions=[region])
+    assert result.report.boxes == [region.box]
+    assert localizer.calls == 0
+
+
+def test_other_heads_come_with_the_result():
+    class TwoHeads(Threshold):
+        def forward(self, x):
+            return {"pred": super().forward(x), "skeleton": x}
+
+    result = cascade().run(scan(), TwoHeads())
+    assert torch.equal(result.extra[0]["skeleton"], ORGAN.crop(scan().as_tensor())[0])
+
+
+def test_scan_of_a_data_loader_is_taken():
+    # A data loader stacks affines: (1, 4, 4).
+    batch = list_data_collate([{"image": scan()[0]}])["image"]
+    pred = cascade()(batch, Threshold())
+    assert torch.equal(pred.as_tensor() >= 0.5, organ_mask())
+    assert grid_of(decollate_batch(pred)[0]).spacing_mm == (1, 2, 4)
+
+
+def test_report_survives_decollation():
+    batch = list_data_collate([{"image": scan()[0]}])["image"]
+    pred = decollate_batch(cascade()(batch, Threshold()))[0]
+    assert CascadeReport.from_json(pred.meta["cascade"]).boxes == [ORGAN]
+
+
+def test_report_names_the_seconds_of_every_stage_and_the_memory():
+    report = cascade().run(scan(), Threshold()).report
+    assert set(report.seconds) == {"localize", "region", "segment", "paste"}
+    assert min(report.seconds.values()) >= 0
+    assert report.peak_memory_mb > 0
+
+
+def test_report_there_and_back_is_the_report():
+    report = CascadeReport("not_found", "why", [ORGAN], {"segment": 1.25}, 512.5)
+    assert CascadeReport.from_json(report.to_json()) == report
+    assert json.loads(report.to_json()) == report.as_dict()
+
+
+def test_seconds_of_a_stage_add_up():
+    report = CascadeReport(seconds={"segment": 5.0})
+    with report.timed("segment", torch.device("cpu")):
+        pass
+    assert 5 < report.seconds["segment"] < 6
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (torch.zeros(2, 1, 4, 4, 4), "one scan of one channel"),
+        (torch.zeros(1, 2, 4, 4, 4), "one scan of one channel"),
+        (torch.zeros(1, 4, 4, 4), "one scan of one channel"),
+        (torch.zeros(1, 1, 4, 4, 4), "must know its spacing"),
+    ],
+)
+def test_input_that_is_no_scan_is_refused(inputs, message):
+    with pytest.raises(InputError, match=message):
+        cascade()(inputs, Threshold())
+
+
+def test_localizer_without_region_rule_is_refused():
+    with pytest.raises(ValueError, match="'localize' and 'region_rule'"):
+        CascadeInferer(stage(), Threshold(), stage())

@@ -1,0 +1,78 @@
+"""bundle.networks.weights: what is loaded and what is refused."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+import torch
+from torch import nn
+
+from bundle.errors import InputError
+from bundle.networks import load_weights, prepare
+
+
+def network() -> nn.Conv3d:
+    return nn.Conv3d(1, 2, 1)
+
+
+def test_known_weights_give_the_known_answer(tmp_path):
+    # Two classes: 2 x + 0.5 and -x.
+    weights = {"weight": torch.tensor([2.0, -1.0]).reshape(2, 1, 1, 1, 1), "bias": torch.tensor([0.5, 0.0])}
+    torch.save(weights, tmp_path / "model.pt")
+    answer = load_weights(network(), str(tmp_path / "model.pt"))(torch.full((1, 1, 1, 1, 1), 3.0))
+    assert answer.flatten().tolist() == [6.5, -3]
+
+
+def test_half_precision_weights_are_widened(tmp_path):
+    saved = network()
+    torch.save({key: value.half() for key, value in saved.state_dict().items()}, tmp_path / "model.pt")
+    loaded = load_weights(network(), str(tmp_path / "model.pt"))
+    assert loaded.weight.dtype == torch.float32
+    assert torch.equal(loaded.weight, saved.weight.half().float())
+
+
+def test_without_path_the_network_stays_as_it_is():
+    fresh = network()
+    before = fresh.weight.clone()
+    assert load_weights(fresh, None) is fresh
+    assert torch.equal(fresh.weight, before)
+
+
+def test_prepared_network_convolves_channels_last():
+    prepared = prepare(nn.Conv3d(4, 4, 3), None, "cpu")
+    assert prepared.weight.is_contiguous(memory_format=torch.channels_last_3d)
+
+
+def test_missing_file_names_the_setting():
+    with pytest.raises(InputError, match="nowhere.pt: the checkpoint must be a file.*'checkpoint'"):
+        load_weights(network(), "nowhere.pt")
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (nn.Conv3d(1, 3, 1).state_dict(), r"bias of shape \(3,\) where \(2,\) belongs"),
+        (nn.Conv3d(1, 2, 1, bias=False).state_dict(), r"bias of shape missing where \(2,\) belongs"),
+        ({**nn.Conv3d(1, 2, 1).state_dict(), "more": torch.zeros(1)}, r"more of shape \(1,\) where nothing belongs"),
+        ({"model": nn.Conv3d(1, 2, 1).state_dict()}, "missing where"),
+        (torch.zeros(3), "a checkpoint holds a state_dict of tensors"),
+    ],
+)
+def test_weights_of_another_network_are_refused(tmp_path, weights, message):
+    torch.save(weights, tmp_path / "model.pt")
+    with pytest.raises(InputError, match=message):
+        load_weights(network(), str(tmp_path / "model.pt"))
+
+
+def test_whole_network_is_refused_without_running_its_code(tmp_path):
+    torch.save(network(), tmp_path / "model.pt")
+    with pytest.raises(InputError, match="a checkpoint holds a state_dict"):
+        load_weights(network(), str(tmp_path / "model.pt"))
+
+
+@pytest.mark.parametrize("content", [b"", b"no weights", pickle.dumps({"weight": 1})])
+def test_damaged_file_is_refused(tmp_path, content):
+    (tmp_path / "model.pt").write_bytes(content)
+    with pytest.raises(InputError, match="model.pt: "):
+        load_weights(network(), str(tmp_path / "model.pt"))
