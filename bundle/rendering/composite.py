@@ -124,7 +124,10 @@ def _merge(patient: np.ndarray, body: np.ndarray, spacing_mm: float) -> np.ndarr
         removed[:, :, : height[-1] + 1] |= body[:, :, : height[-1] + 1] == Tissue.OESOPHAGUS
     # The donor's portal veins led to the donor's organs; the patient's are drawn anew.
     removed |= body == Tissue.PORTAL_VEINS
-    merged = np.where(removed, _neighbours(body, removed, spacing_mm), body)
+    fill = _neighbours(body, removed, spacing_mm)
+    # No diaphragm is left inside the lung, where the donor's organ began.
+    film = ndimage.binary_dilation(removed, iterations=2) & (body == Tissue.OUTSIDE) & (fill == Tissue.LUNG)
+    merged = np.where(removed | film, fill, body)
     bowel = merged == Tissue.BOWEL
     rounded = ndimage.gaussian_filter(bowel.astype(np.float32), 1.0) > 0.5
     merged[bowel & ~rounded] = Tissue.FAT
@@ -147,9 +150,12 @@ def _neighbours(body: np.ndarray, removed: np.ndarray, spacing_mm: float) -> np.
 
 
 def _slices_shown(tissues: np.ndarray, gland: np.ndarray) -> np.ndarray:
-    """The slices as full of structures as around the gland: beyond them the donor's map ends, perhaps obliquely."""
-    area = np.count_nonzero(tissues, axis=(0, 1))
-    full = area > 0.55 * np.median(area[gland[0] : gland[-1] + 1])
+    """The slices with structures about as far apart as around the gland: beyond, the donor's map ends obliquely."""
+    full = np.ones(tissues.shape[2], dtype=bool)
+    for axis in (0, 1):
+        filled = (tissues != Tissue.OUTSIDE).any(axis=1 - axis)
+        width = np.where(filled.any(axis=0), len(filled) - filled[::-1].argmax(axis=0) - filled.argmax(axis=0), 0)
+        full &= width > 0.65 * np.median(width[gland[0] : gland[-1] + 1])
     first, last = gland[0], gland[-1]
     while first > 0 and full[first - 1]:
         first -= 1

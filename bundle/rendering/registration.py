@@ -180,7 +180,7 @@ def _dice_loss(pred: Tensor, label: Tensor) -> Tensor:
 
 def _bending(control_mm: Tensor) -> Tensor:
     """Mean squared second difference along each axis, in mm²."""
-    return sum((control_mm.diff(n=2, dim=axis) ** 2).mean() for axis in (1, 2, 3)) / 3
+    return torch.stack([(control_mm.diff(n=2, dim=axis) ** 2).mean() for axis in (1, 2, 3)]).mean()
 
 
 def _bases(axes_mm: Sequence[Tensor], counts: Sequence[int]) -> list[Tensor]:

@@ -8,10 +8,8 @@ import numpy as np
 from scipy import ndimage
 from skimage.graph import route_through_array
 
-Point = Sequence[float]
 
-
-def route(cost: np.ndarray, waypoints: Sequence[Point], smoothing: float = 1.5) -> np.ndarray:
+def route(cost: np.ndarray, waypoints: Sequence[Sequence[float] | np.ndarray], smoothing: float = 1.5) -> np.ndarray:
     """The cheapest way through a positive (X, Y, Z) ``cost`` along ``waypoints``, smoothed, as (N, 3) voxel positions.
 
     Waypoints outside the grid are moved to its edge; ``smoothing`` is a standard deviation in voxels along the way.
