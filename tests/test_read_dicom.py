@@ -45,6 +45,8 @@ def write_slice(folder: Path, index: int, **changes) -> Path:
     slice_.PixelData = (hu(index) + 1024).astype(np.uint16).tobytes()
     for name, value in changes.items():
         setattr(slice_, name, value)
+    if pydicom.__version__ < "3":  # pydicom 3 knows it from the transfer syntax
+        slice_.is_little_endian, slice_.is_implicit_VR = True, False
     slice_.save_as(path)
     return path
 

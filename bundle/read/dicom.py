@@ -37,7 +37,6 @@ _TAGS = [
     "BitsStored",
     "PixelRepresentation",
     "BitsAllocated",
-    "PixelData",
 ]
 _OTHER_SUFFIXES = {".nii", ".gz", ".json", ".txt", ".csv", ".xml", ".png", ".jpg", ".zip", ".html", ".pdf", ".md"}
 _GAP_TOLERANCE = 0.1  # of the distance between neighbouring slices
@@ -147,21 +146,29 @@ def _candidates(folder: Path) -> list[Path]:
 
 
 def _read_headers(folder: Path) -> list[Any]:
-    import pydicom
-
     headers = []
     for path in _candidates(folder):
         if not is_dicom(path):
             continue
         try:
-            # pixels are left in the file, but their length is known
-            headers.append(pydicom.dcmread(path, defer_size=1024, specific_tags=_TAGS))
+            headers.append(_read_header(path))
         except Exception as error:  # pydicom raises many types for damaged files
             raise bad_input(path, "the DICOM header can be read", error, "Export the series again.") from error
     if not headers:
         remedy = "Give a .nii or .nii.gz file or the folder that holds the DICOM files of a CT series."
         raise bad_input(folder, "a folder given as a scan holds DICOM files", "no DICOM file", remedy)
     return headers
+
+
+def _read_header(path: Path) -> Any:
+    import pydicom
+
+    with path.open("rb") as file:
+        header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS)
+        header.filename = str(path)
+        # the reader stops before the pixels and the 8 or 12 bytes that announce them
+        header.bytes_after_header = path.stat().st_size - file.tell()
+    return header
 
 
 def _modality(header: Any) -> str:
@@ -233,15 +240,11 @@ def _check_slice(header: Any) -> None:
 
 def _check_pixel_length(path: Path, header: Any) -> None:
     """Refuse a slice with fewer bytes than its pixels take, which GDCM would fill up without a word."""
-    element = header.get_item("PixelData", keep_deferred=True)
+    syntax = header.file_meta.TransferSyntaxUID
+    if syntax.is_compressed or syntax.is_deflated:
+        return  # the decoder notices it
     needed = int(header.Rows) * int(header.Columns) * int(header.get("BitsAllocated") or 16) // 8
-    if element is None:
-        stored = 0
-    elif header.file_meta.TransferSyntaxUID.is_compressed:
-        stored = needed  # the decoder notices
-    else:
-        start = getattr(element, "value_tell", 0)
-        stored = min(int(element.length), path.stat().st_size - start)
+    stored = max(0, header.bytes_after_header - (8 if syntax.is_implicit_VR else 12))
     if stored < needed:
         remedy = "The file is truncated: copy or export the series again."
         raise bad_input(path, f"a slice holds {needed} bytes of pixels", f"{stored} bytes", remedy)
