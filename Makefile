@@ -16,7 +16,7 @@ PATIENTS ?=
 PANCREAS_DATA ?= ../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint types test-fast test-slow bench anatomy data clean
+.PHONY: help venv demo test lint types test-fast test-slow bench anatomy data weights-data weights clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -60,6 +60,34 @@ anatomy: $(STAMP) ## whole-body label maps for rendering, from the label maps in
 data: $(STAMP) ## render COUNT scans for SECTION of DATA, from drawn bodies or ANATOMY (of PATIENTS only)
 	$(PYTHON) -m bundle render --output "$(DATA)" --section $(SECTION) --count $(COUNT) --seed $(SEED) \
 		--workers $(WORKERS) $(if $(ANATOMY),--anatomy "$(ANATOMY)") $(if $(PATIENTS),--patients "$(PATIENTS)")
+
+# The split by patient of the shipped weights; nothing of the last line is in training.
+TRAIN := gibson_13,gibson_18,gibson_21,gibson_37,gibson_43,gibson_45,gibson_48,gibson_55,gibson_66,totalsegmentator_s0327
+VALIDATION := gibson_74,totalsegmentator_s0327
+TEST := gibson_11,gibson_15,gibson_50,gibson_85,totalsegmentator_s0328
+RENDER = $(PYTHON) -m bundle render --workers $(WORKERS)
+TRAINING_GRID := --in-plane-mm 1.0 1.4 --thickness-mm 1.25 5
+
+weights-data: anatomy ## the rendered scans of the shipped weights: training, validation, test
+	$(RENDER) --output data/weights --section training --count 60 --seed 1000 $(TRAINING_GRID)
+	$(RENDER) --output data/weights --section training --count 50 --seed 2000 $(TRAINING_GRID) \
+		--anatomy data/anatomy --patients $(TRAIN) --procedural-share 0
+	$(RENDER) --output data/weights --section training --count 60 --seed 2100 $(TRAINING_GRID) \
+		--anatomy data/anatomy --patients $(TRAIN) --procedural-share 0.1 --without-pancreas 0.15
+	$(RENDER) --output data/weights --section validation --count 6 --seed 3000 $(TRAINING_GRID)
+	$(RENDER) --output data/weights --section validation --count 12 --seed 3001 $(TRAINING_GRID) \
+		--anatomy data/anatomy --patients $(VALIDATION) --procedural-share 0
+	$(RENDER) --output data/weights --section test --count 24 --seed 5000 \
+		--anatomy data/anatomy --patients $(TEST) --procedural-share 0
+	$(RENDER) --output data/weights --section test --count 20 --seed 5100
+	$(RENDER) --output data/without_pancreas --section test --count 24 --seed 5200 \
+		--anatomy data/anatomy --patients $(TEST) --procedural-share 0.5 --without-pancreas 1
+
+weights: $(STAMP) ## train both networks as the shipped ones were, into output/weights
+	$(PYTHON) -m monai.bundle run training --config_file "['configs/train.json','configs/train_localizer.json']" \
+		--dataset_dir data/weights --output_dir output/weights --ckpt_dir output/weights --max_epochs 20 --val_interval 4
+	$(PYTHON) -m monai.bundle run training --config_file configs/train.json \
+		--dataset_dir data/weights --output_dir output/weights --ckpt_dir output/weights --max_epochs 24 --val_interval 4
 
 clean: ## remove what the other commands made, rendered data excepted
 	rm -rf $(VENV) demo build dist *.egg-info .mypy_cache .pytest_cache
