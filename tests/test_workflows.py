@@ -1,0 +1,231 @@
+"""The configs as MONAI runs them, on 64-voxel phantoms and with tiny networks, from another folder than the bundle's."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from ignite.engine import Events
+from monai.bundle import ConfigWorkflow
+
+from bundle.cascade import CascadeReport
+from bundle.rendering.tissues import CLASSES
+
+ROOT = Path(__file__).parents[1]
+
+UNET = {"_target_": "UNet", "spatial_dims": 3, "in_channels": 2, "out_channels": 14, "channels": [4, 8], "strides": [2]}
+# Crops of one size without anything random, so that two runs differ in what is compared alone.
+CROP = {"_target_": "ResizeWithPadOrCropd", "keys": ["image", "label"], "spatial_size": [16, 16, 16]}
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory) -> Path:
+    """A Medical Decathlon folder of seven patients: a bright block in noise on 64 x 64 x 64 voxels of 3 mm."""
+    folder = tmp_path_factory.mktemp("phantoms")
+    cases = [_write_phantom(folder, f"case_{index}", 20 + 2 * index) for index in range(7)]
+    content = {
+        "name": "phantoms",
+        "labels": {str(value): name for value, name in enumerate(CLASSES)},
+        "training": cases[:4],
+        "validation": cases[4:6],
+        "test": cases[6:],
+    }
+    (folder / "dataset.json").write_text(json.dumps(content))
+    return folder
+
+
+def _write_phantom(folder: Path, name: str, start: int) -> dict[str, str]:
+    label = np.zeros((64, 64, 64), dtype=np.uint8)
+    label[start : start + 16, 24:36, 28:38] = CLASSES.index("pancreas")
+    noise = np.random.default_rng(start).integers(-20, 20, label.shape)
+    image = (noise + 200 * label - 50).astype(np.int16)
+    case = {"patient": name}
+    # Stored as LPS, which is what DICOM converters write and not what the networks see.
+    affine = np.diag([-3.0, -3.0, 3.0, 1.0])
+    for key, volume in (("image", image), ("label", label)):
+        (folder / key).mkdir(exist_ok=True)
+        nibabel.save(nibabel.Nifti1Image(volume, affine), folder / key / f"{name}.nii.gz")
+        case[key] = f"./{key}/{name}.nii.gz"
+    return case
+
+
+def common(dataset: Path, output: Path) -> dict:
+    return {
+        "bundle_root": str(ROOT),
+        "dataset_dir": str(dataset),
+        "output_dir": str(output),
+        "ckpt_dir": str(output / "models"),
+        "device": "$torch.device('cpu')",
+        "num_workers": 0,
+        "network_def": UNET,
+    }
+
+
+def training(dataset: Path, output: Path, **more) -> dict:
+    settings = {
+        "max_epochs": 1,
+        "val_interval": 1,
+        "spacing_mm": [6, 6, 6],
+        "patch_size": [16, 16, 16],
+        "translate_voxels": [2, 2, 2],
+        "amp": False,
+    }
+    return common(dataset, output) | settings | more
+
+
+def deterministic(dataset: Path, output: Path, **more) -> dict:
+    settings = {"random_transforms": [CROP], "train#dataloader#shuffle": False, "batch_size": 2}
+    return training(dataset, output, **(settings | more))
+
+
+def inference(dataset: Path, output: Path, **more) -> dict:
+    windows = {"localize#inferer#roi_size": [16, 16, 16], "segment#inferer#roi_size": [16, 16, 16]}
+    spacing = {"localize#spacing_mm": [6, 6, 6], "segment#spacing_mm": [3, 3, 3]}
+    return common(dataset, output) | windows | spacing | {"localizer_def": UNET, "amp": False} | more
+
+
+def workflow(kind: str, configs: list[str], overrides: dict) -> ConfigWorkflow:
+    return ConfigWorkflow(
+        config_file=[str(ROOT / "configs" / name) for name in configs],
+        meta_file=str(ROOT / "configs" / "metadata.json"),
+        logging_file=False,
+        workflow_type=kind,
+        **overrides,
+    )
+
+
+def run(kind: str, configs: list[str], overrides: dict) -> ConfigWorkflow:
+    """What ``monai.bundle.run`` does, with MONAI's check that nothing that a workflow must have is missing."""
+    work = workflow(kind, configs, overrides)
+    work.initialize()
+    assert not work.check_properties()
+    work.run()
+    work.finalize()
+    return work
+
+
+def losses(work: ConfigWorkflow) -> list[float]:
+    """Filled with the loss of every iteration while the workflow runs."""
+    values: list[float] = []
+    work.trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda e: values.append(e.state.output[0]["loss"]))
+    return values
+
+
+def trained(overrides: dict) -> tuple[list[float], dict[str, torch.Tensor]]:
+    """Losses and weights of a training."""
+    work = workflow("train", ["train.json"], overrides)
+    work.initialize()
+    values = losses(work)
+    work.run()
+    work.finalize()
+    return values, work.network_def.state_dict()
+
+
+@pytest.fixture(autouse=True)
+def foreign_folder(tmp_path, monkeypatch):
+    """Start every workflow where there is no bundle, and leave torch as it was."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    deterministic_before = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
+    yield
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = deterministic_before
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> Path:
+    """A folder with weights of both stages: the localizer's and the segmenter's foreground is what is bright."""
+    from monai.networks.nets import UNet
+
+    folder = tmp_path_factory.mktemp("models")
+    network = UNet(3, 2, 14, (4, 8), (2,))
+    for name in ("model.pt", "model_localizer.pt"):
+        torch.save(network.state_dict(), folder / name)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("overlays", "model", "amp"),
+    [([], "model.pt", False), ([], "model.pt", True), (["train_localizer.json"], "model_localizer.pt", False)],
+)
+def test_training_runs_validates_and_saves_the_best_network(dataset, tmp_path, overlays, model, amp):
+    overrides = training(dataset, tmp_path / "output", amp=amp)
+    work = run("train", ["train.json", *overlays], overrides)
+    saved = torch.load(tmp_path / "output" / "models" / model, weights_only=True)
+    assert saved.keys() == work.network_def.state_dict().keys()
+    assert 0 <= work.evaluator.state.metrics["val_mean_dice"] <= 1
+    assert list((tmp_path / "output").glob("tensorboard_*/events*"))
+
+
+def test_foreign_folder_stays_empty(dataset, tmp_path):
+    run("train", ["train.json"], training(dataset, tmp_path / "output"))
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_inference_gives_a_mask_on_the_scans_own_grid(dataset, weights, tmp_path):
+    work = run("infer", ["inference.json"], inference(dataset, tmp_path, ckpt_dir=str(weights)))
+    output = work.evaluator.state.output[0]
+    assert output["pred"].shape == (1, 64, 64, 64)
+    assert output["pred"].affine.diagonal().tolist() == [-3, -3, 3, 1]
+    assert CascadeReport.from_json(output["pred"].meta["cascade"]).outcome in ("ok", "not_found")
+
+
+def test_evaluation_writes_its_tables(dataset, weights, tmp_path):
+    overrides = inference(dataset, tmp_path / "evaluation", ckpt_dir=str(weights))
+    run("infer", ["inference.json", "evaluate.json"], overrides)
+    assert list((tmp_path / "evaluation").glob("*.csv"))
+
+
+def test_two_runs_with_one_seed_give_the_same_weights(dataset, tmp_path):
+    losses_1, weights_1 = trained(training(dataset, tmp_path / "1"))
+    losses_2, weights_2 = trained(training(dataset, tmp_path / "2"))
+    assert losses_1 == losses_2
+    assert all(torch.equal(weights_1[key], weights_2[key]) for key in weights_1)
+
+
+def test_another_seed_gives_other_weights(dataset, tmp_path):
+    assert trained(training(dataset, tmp_path / "1"))[0] != trained(training(dataset, tmp_path / "2", seed=1))[0]
+
+
+def test_resumed_training_has_the_loss_where_it_was(dataset, tmp_path):
+    straight, weights = trained(deterministic(dataset, tmp_path / "straight", max_epochs=3))
+    stopped = workflow("train", ["train.json"], deterministic(dataset, tmp_path / "stopped", max_epochs=3))
+    stopped.initialize()
+    stopped.trainer.add_event_handler(Events.EPOCH_STARTED(once=3), _stop)
+    with pytest.raises(KeyboardInterrupt):
+        stopped.run()
+    resumed, resumed_weights = trained(deterministic(dataset, tmp_path / "stopped", max_epochs=3))
+    # Four scans in pairs: two iterations per epoch.
+    assert resumed == straight[4:]
+    assert all(torch.equal(weights[key], resumed_weights[key]) for key in weights)
+
+
+def _stop(engine):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_with_the_doubled_batch(dataset, tmp_path):
+    _, expected = trained(deterministic(dataset, tmp_path / "one", max_epochs=2))
+    overrides = deterministic(dataset, tmp_path / "two", max_epochs=2, batch_size=1)
+    del overrides["train#dataloader#shuffle"], overrides["device"]
+    overrides["train#sampler#shuffle"] = False
+    _torchrun(["train.json", "multi_gpu_train.json"], overrides, tmp_path)
+    found = torch.load(tmp_path / "two" / "segmenter_resume.pt", weights_only=True)["network"]
+    assert all(torch.allclose(expected[key], found[key], atol=1e-5) for key in expected)
+
+
+def _torchrun(configs: list[str], overrides: dict, folder: Path) -> None:
+    files = [str(ROOT / "configs" / name) for name in configs]
+    (folder / "arguments.json").write_text(json.dumps(overrides | {"config_file": files}))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m"]
+    command += ["monai.bundle", "run", "training", "--args_file", str(folder / "arguments.json")]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr
