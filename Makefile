@@ -83,11 +83,13 @@ weights-data: anatomy ## the rendered scans of the shipped weights: training, va
 	$(RENDER) --output data/without_pancreas --section test --count 24 --seed 5200 \
 		--anatomy data/anatomy --patients $(TEST) --procedural-share 0.5 --without-pancreas 1
 
-weights: $(STAMP) ## train both networks as the shipped ones were, into output/weights
+weights: $(STAMP) ## train both networks as the shipped ones were, into models
 	$(PYTHON) -m monai.bundle run training --config_file "['configs/train.json','configs/train_localizer.json']" \
 		--dataset_dir data/weights --output_dir output/weights --ckpt_dir output/weights --max_epochs 20 --val_interval 4
 	$(PYTHON) -m monai.bundle run training --config_file configs/train.json \
 		--dataset_dir data/weights --output_dir output/weights --ckpt_dir output/weights --max_epochs 24 --val_interval 4
+	$(PYTHON) -m bundle publish output/weights/model_localizer.pt --output models/model_localizer.pt
+	$(PYTHON) -m bundle publish output/weights/model.pt --output models/model.pt
 
 clean: ## remove what the other commands made, rendered data excepted
 	rm -rf $(VENV) demo build dist *.egg-info .mypy_cache .pytest_cache

@@ -107,6 +107,17 @@ def demo(
     raise typer.Exit(run(input, label, output, device.value))
 
 
+@app.command()
+def publish(
+    checkpoint: Annotated[Path, typer.Argument(help="Weights that training saved.", show_default=False)],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write, such as models/model.pt.")],
+) -> None:
+    """Write weights in half precision, as the bundle ships them."""
+    from bundle.networks import publish_weights
+
+    publish_weights(checkpoint, output)
+
+
 _FORWARD = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 

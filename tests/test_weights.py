@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from bundle.errors import InputError
-from bundle.networks import load_weights, prepare
+from bundle.networks import load_weights, prepare, publish_weights
 
 
 def network() -> nn.Conv3d:
@@ -30,6 +30,14 @@ def test_half_precision_weights_are_widened(tmp_path):
     loaded = load_weights(network(), str(tmp_path / "model.pt"))
     assert loaded.weight.dtype == torch.float32
     assert torch.equal(loaded.weight, saved.weight.half().float())
+
+
+def test_published_weights_are_half_precision_and_load(tmp_path):
+    saved = network()
+    torch.save(saved.state_dict(), tmp_path / "best.pt")
+    publish_weights(tmp_path / "best.pt", tmp_path / "model.pt")
+    assert torch.load(tmp_path / "model.pt", weights_only=True)["weight"].dtype == torch.float16
+    assert torch.equal(load_weights(network(), str(tmp_path / "model.pt")).weight, saved.weight.half().float())
 
 
 def test_without_path_the_network_stays_as_it_is():

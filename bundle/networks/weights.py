@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from bundle.errors import bad_input
+from bundle.files import replacing
 
 
 def prepare(network: nn.Module, path: str | None, device: torch.device | str) -> nn.Module:
@@ -26,13 +27,7 @@ def load_weights(network: nn.Module, path: str | None) -> nn.Module:
     """
     if path is None:
         return network
-    if not Path(path).is_file():
-        raise bad_input(path, "the checkpoint must be a file", "none", "Train first, or set 'checkpoint' to weights.")
-    try:
-        weights = dict(torch.load(path, map_location="cpu", weights_only=True))
-    except Exception as error:  # torch raises many types for a damaged or foreign file
-        rule = "a checkpoint holds a state_dict of tensors"
-        raise bad_input(path, rule, f"{type(error).__name__}", "Save network.state_dict() with torch.save.") from error
+    weights = _read_tensors(path)
     expected = {key: tuple(value.shape) for key, value in network.state_dict().items()}
     found = {key: tuple(value.shape) for key, value in weights.items() if isinstance(value, torch.Tensor)}
     for key in sorted(expected.keys() | found.keys()):
@@ -41,3 +36,27 @@ def load_weights(network: nn.Module, path: str | None) -> nn.Module:
             raise bad_input(path, "weights must fit the network", received, "Use the network_def they were made with.")
     network.load_state_dict(weights)
     return network
+
+
+def publish_weights(source: str | Path, target: str | Path) -> None:
+    """Write the raw ``state_dict`` in ``source`` to ``target`` with its floating-point tensors in half precision.
+
+    Half the size for the model zoo; :func:`load_weights` widens them again.
+
+    Raises:
+        InputError: ``source`` isn't a file, or not a ``state_dict`` of tensors.
+    """
+    weights = _read_tensors(str(source))
+    halves = {key: value.half() if value.is_floating_point() else value for key, value in weights.items()}
+    with replacing(target) as temporary:
+        torch.save(halves, temporary)
+
+
+def _read_tensors(path: str) -> dict[str, torch.Tensor]:
+    if not Path(path).is_file():
+        raise bad_input(path, "the checkpoint must be a file", "none", "Train first, or set 'checkpoint' to weights.")
+    try:
+        return dict(torch.load(path, map_location="cpu", weights_only=True))
+    except Exception as error:  # torch raises many types for a damaged or foreign file
+        rule = "a checkpoint holds a state_dict of tensors"
+        raise bad_input(path, rule, f"{type(error).__name__}", "Save network.state_dict() with torch.save.") from error
