@@ -9,9 +9,9 @@ import torch
 
 from bundle.errors import InputError
 from bundle.rendering.appearance import Painted
-from bundle.rendering.scanner import PADDING_HU, PANCREAS, RenderedScan, ScannerSettings, _sampling_matrix
-from bundle.rendering.scanner import _slab_average as slab_average
-from bundle.rendering.scanner import acquire
+from bundle.rendering.scanner import PADDING_HU, RenderedScan, ScannerSettings, acquire
+from bundle.rendering.scanner.sampling import sampling_matrix, slice_average
+from bundle.rendering.tissues import Tissue
 
 CLEAN = {
     "in_plane_spacing_mm": (2.0, 2.0),
@@ -27,7 +27,7 @@ def block(pancreas_hu: float = 100.0, slices: int = 40) -> Painted:
     image_hu = torch.full((40, 36, slices), -1000.0)
     image_hu[4:-4, 4:-4] = 0.0
     image_hu[24:32, 20:26, 16:22] = pancreas_hu  # to the right, to the front
-    label = (image_hu == pancreas_hu).to(torch.uint8) * PANCREAS
+    label = (image_hu == pancreas_hu).to(torch.uint8) * Tissue.PANCREAS
     return Painted(image_hu, label, 4.0, {"phase": "portal"})
 
 
@@ -37,7 +37,7 @@ def scan(seed: int = 0, painted: Painted | None = None, **changes) -> RenderedSc
 
 
 def pancreas_in_world(rendered: RenderedScan) -> np.ndarray:
-    return nib.affines.apply_affine(rendered.affine, np.argwhere(rendered.label == PANCREAS).mean(0))
+    return nib.affines.apply_affine(rendered.affine, np.argwhere(rendered.label == Tissue.PANCREAS).mean(0))
 
 
 def test_same_seed_same_scan():
@@ -59,7 +59,7 @@ def test_orientation_moves_no_voxel_in_the_world(orientation):
 def test_label_covers_what_it_names():
     rendered = scan()
     # Half of the block's 100 HU at its faces; the label rounds the corners a little more than the image does.
-    assert rendered.image_hu[rendered.label == PANCREAS].min() >= 45
+    assert rendered.image_hu[rendered.label == Tissue.PANCREAS].min() >= 45
     assert rendered.image_hu[rendered.label == 0].max() <= 70
 
 
@@ -70,16 +70,16 @@ def test_label_keeps_its_volume():
 
 def test_slice_averages_over_its_thickness():
     # 1 mm slices with a bright one in the middle of the 4 mm that are averaged: a quarter remains.
-    matrix = _sampling_matrix(torch.tensor([5.5]), 1.0, 11, slab_average(4.0), replicate=True)
+    matrix = sampling_matrix(torch.tensor([5.5]), 1.0, 11, slice_average(4.0), replicate=True)
     assert float(matrix[0, 5]) == pytest.approx(0.25, abs=0.02)
 
 
 def test_beyond_the_painted_grid_is_air_in_plane():
-    assert float(_sampling_matrix(torch.tensor([-9.0]), 1.0, 11, slab_average(1.0)).sum()) == 0
+    assert float(sampling_matrix(torch.tensor([-9.0]), 1.0, 11, slice_average(1.0)).sum()) == 0
 
 
 def test_beyond_the_painted_grid_the_last_slice_goes_on():
-    assert float(_sampling_matrix(torch.tensor([-9.0]), 1.0, 11, slab_average(1.0), replicate=True)[0, 0]) == 1
+    assert float(sampling_matrix(torch.tensor([-9.0]), 1.0, 11, slice_average(1.0), replicate=True)[0, 0]) == 1
 
 
 def test_noise_has_the_drawn_level():
@@ -90,7 +90,7 @@ def test_noise_has_the_drawn_level():
 
 def test_scan_without_pancreas_shows_none():
     settings = {"share_without_pancreas": 1.0, "gap_mm": (8.0, 8.0)}
-    assert all(PANCREAS not in scan(seed, **settings).label for seed in range(5))
+    assert all(Tissue.PANCREAS not in scan(seed, **settings).label for seed in range(5))
 
 
 def test_scan_without_pancreas_needs_room():

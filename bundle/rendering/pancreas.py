@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bundle.rendering.draws import chance, normal, pick, uniform
+from bundle.rendering.draws import chance, integer, normal, pick, uniform
+from bundle.rendering.partial_volume import share_inside
 from bundle.rendering.scene import Region, Scene, depth_voxels
 from bundle.rendering.tissues import Tissue
 
@@ -98,7 +99,7 @@ def _paint_bile_duct(scene: Scene, region: Region, bile_duct_mm: float) -> None:
 def _paint_ball(scene: Scene, region: Region, hu: float, radius_mm: float) -> None:
     """A lumpy ball around a random voxel of the gland, within it."""
     voxels = region.mask.nonzero()
-    centre = voxels[int(torch.randint(len(voxels), (), generator=scene.generator))].float()
+    centre = voxels[integer(scene.generator, len(voxels))].float()
     x, y, z = (torch.arange(n, device=centre.device, dtype=torch.float32) for n in region.mask.shape)
     squared = (x[:, None, None] - centre[0]) ** 2 + (y[None, :, None] - centre[1]) ** 2 + (z - centre[2]) ** 2
     distance_mm = squared.sqrt() * scene.spacing_mm + scene.field(region.mask.shape, 8.0) * 0.12 * radius_mm
@@ -106,9 +107,9 @@ def _paint_ball(scene: Scene, region: Region, hu: float, radius_mm: float) -> No
 
 
 def _inside(distance_mm: Tensor, radius_mm: float, spacing_mm: float) -> Tensor:
-    """How much of a voxel lies within ``radius_mm``: 1 inside, 0 outside, between over one voxel.
+    """How much of a voxel lies within ``radius_mm``.
 
     A tube thinner than a voxel fills none of them wholly.
     """
     thinness = min(1.0, (2 * radius_mm / spacing_mm) ** 2)
-    return ((radius_mm - distance_mm) / spacing_mm + 0.5).clamp_(0, 1) * thinness
+    return share_inside(radius_mm - distance_mm, spacing_mm) * thinness

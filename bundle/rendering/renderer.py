@@ -15,6 +15,7 @@ from bundle.rendering.anatomy import Anatomy, read_anatomy
 from bundle.rendering.appearance import paint
 from bundle.rendering.body import draw_body
 from bundle.rendering.deformation import deform
+from bundle.rendering.draws import integer
 from bundle.rendering.scanner import RenderedScan, ScannerSettings, acquire
 
 
@@ -92,4 +93,4 @@ class RenderedScans(Dataset):
 
 def scan_seed(seed: int, index: int) -> int:
     """Seed of scan ``index`` in a data set: neighbours share nothing."""
-    return int(torch.randint(2**31, (), generator=torch.Generator().manual_seed(seed * 1_000_003 + index)))
+    return integer(torch.Generator().manual_seed(seed * 1_000_003 + index), 2**31)
