@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from bundle.rendering.draws import bounded_normal, generator_on
 from bundle.rendering.tissues import Tissue
 
 Point = tuple[float, float, float]
@@ -45,7 +46,7 @@ class Canvas:
     def __init__(self, lower_mm: Point, upper_mm: Point, spacing_mm: float, generator: torch.Generator) -> None:
         self.spacing_mm = spacing_mm
         self.generator = generator
-        self._noise_generator = torch.Generator().manual_seed(int(torch.randint(2**31, (), generator=generator)))
+        self._noise_generator = generator_on("cpu", generator)
         self.lower_mm = lower_mm
         self.axes = [
             low + spacing_mm * torch.arange(round((high - low) / spacing_mm) + 1)
@@ -96,19 +97,9 @@ class Canvas:
         return 1.5 * smooth[0, 0]  # interpolation between independent values lowers the deviation to about 2/3
 
 
-def uniform(generator: torch.Generator, low: float, high: float) -> float:
-    """One uniform number."""
-    return low + (high - low) * float(torch.rand((), generator=generator))
-
-
-def normal(generator: torch.Generator, deviation: float = 1.0) -> float:
-    """One normal number of mean 0, kept within two deviations."""
-    return deviation * min(max(float(torch.randn((), generator=generator)), -2.0), 2.0)
-
-
 def jitter(generator: torch.Generator, point: Sequence[float], deviation_mm: float) -> Point:
     """A point moved along each axis."""
-    x, y, z = (value + normal(generator, deviation_mm) for value in point)
+    x, y, z = (value + bounded_normal(generator, deviation_mm) for value in point)
     return x, y, z
 
 

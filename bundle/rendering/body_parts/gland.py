@@ -12,7 +12,8 @@ from torch import Tensor
 from bundle.rendering.body_parts.gut import Duodenum
 from bundle.rendering.body_parts.habitus import Habitus
 from bundle.rendering.body_parts.vessels import Vessels
-from bundle.rendering.shapes import Canvas, Grid, Point, draw_tube, jitter, normal, spline, tube, uniform
+from bundle.rendering.draws import bounded_normal, uniform
+from bundle.rendering.shapes import Canvas, Grid, Point, draw_tube, jitter, spline, tube
 from bundle.rendering.tissues import Tissue
 
 
@@ -39,7 +40,7 @@ class GlandPlan:
 
 def plan_gland(generator: torch.Generator, habitus: Habitus) -> GlandPlan:
     """A random gland, small and atrophic to bulky, in the volumes of adults (20 to 130 ml)."""
-    volume_ml = min(max(72 + normal(generator, 27), 21.0), 129.0)
+    volume_ml = min(max(72 + bounded_normal(generator, 27), 21.0), 129.0)
     if uniform(generator, 0, 1) < 0.2:  # atrophic glands are common among patients
         volume_ml = uniform(generator, 21, 45)
     return GlandPlan(
@@ -71,7 +72,7 @@ def _centre_line(canvas: Canvas, plan: GlandPlan, vessels: Vessels, duodenum: Du
     x, y, z = vessels.confluence
     clear = y + vessels.vein_radius + 0.75 * r
     head = (duodenum.middle[0] - duodenum.radius - 1.15 * r, duodenum.middle[1] + 5, z - 12)
-    neck = (x + 1, clear, z + 1 + normal(generator, 3))
+    neck = (x + 1, clear, z + 1 + bounded_normal(generator, 3))
     body = (x - 30, clear + plan.forward_mm - 4, z + 0.75 * plan.apex_mm + 6)
     aim = (x - 75, 32, z + uniform(generator, -25, 50))
     spleen = _splenic_hilum(canvas, aim)

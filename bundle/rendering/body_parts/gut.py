@@ -11,7 +11,8 @@ from torch import Tensor
 from bundle.rendering.body_parts.habitus import Habitus
 from bundle.rendering.body_parts.trunk import Trunk
 from bundle.rendering.body_parts.vessels import Vessels
-from bundle.rendering.shapes import Canvas, Grid, Point, draw_tube, jitter, normal, spline, tube, uniform
+from bundle.rendering.draws import bounded_normal, uniform
+from bundle.rendering.shapes import Canvas, Grid, Point, draw_tube, jitter, spline, tube
 from bundle.rendering.tissues import Tissue
 
 _RETROPERITONEUM = (
@@ -174,7 +175,7 @@ def _random_walk(generator: torch.Generator, start: Point, habitus: Habitus, rad
     high = torch.tensor([0.75 * habitus.half_width, habitus.front - radius, start[2] + 18])
     points = []
     for _ in range(6):
-        points.append((*position.tolist(), radius * (1 + normal(generator, 0.12))))
+        points.append((*position.tolist(), radius * (1 + bounded_normal(generator, 0.12))))
         turn = 0.75 * torch.randn(3, generator=generator)
         way = torch.nn.functional.normalize(way + turn, dim=0)
         ahead = position + 24 * way

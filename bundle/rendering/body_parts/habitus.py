@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from bundle.rendering.shapes import Point, normal, uniform
+from bundle.rendering.draws import bounded_normal, uniform
+from bundle.rendering.shapes import Point
 
 SPINE_FRONT_MM = 17.0
 """Front of the vertebral bodies in every body; the origin is the centre of the disc between L1 and L2."""
@@ -61,17 +62,17 @@ class Habitus:
 def draw_habitus(generator: torch.Generator) -> Habitus:
     """A random build from small and lean to large and obese; visceral and subcutaneous fat vary apart."""
     obesity = uniform(generator, 0, 1) ** 1.3
-    visceral = min(max(obesity + normal(generator, 0.2), 0.0), 1.0)
-    subcutaneous = min(max(obesity + normal(generator, 0.2), 0.0), 1.0)
+    visceral = min(max(obesity + bounded_normal(generator, 0.2), 0.0), 1.0)
+    subcutaneous = min(max(obesity + bounded_normal(generator, 0.2), 0.0), 1.0)
     height = uniform(generator, 0.88, 1.12)
     return Habitus(
-        half_width=112 + 34 * visceral + 40 * (height - 0.88) + normal(generator, 4),
-        front=86 + 54 * visceral + normal(generator, 4),
-        back=-34 + normal(generator, 3),
+        half_width=112 + 34 * visceral + 40 * (height - 0.88) + bounded_normal(generator, 4),
+        front=86 + 54 * visceral + bounded_normal(generator, 4),
+        back=-34 + bounded_normal(generator, 3),
         height=height,
         fat=2.5 + 26 * subcutaneous,
         muscle=uniform(generator, 0.7, 1.25),
-        droop=normal(generator, 9),
+        droop=bounded_normal(generator, 9),
         top=(132 + uniform(generator, 0, 45)) * height,
         bottom=-(125 + uniform(generator, 0, 60)) * height,
     )

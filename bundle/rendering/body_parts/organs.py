@@ -7,6 +7,7 @@ from torch import Tensor
 
 from bundle.rendering.body_parts.habitus import Habitus
 from bundle.rendering.body_parts.trunk import Trunk
+from bundle.rendering.draws import bounded_normal, uniform
 from bundle.rendering.shapes import (
     Canvas,
     Grid,
@@ -14,13 +15,11 @@ from bundle.rendering.shapes import (
     draw_tube,
     ellipsoid,
     jitter,
-    normal,
     smooth_max,
     smooth_step,
     spline,
     tube,
     tube_grid,
-    uniform,
 )
 from bundle.rendering.tissues import Tissue
 
@@ -32,7 +31,7 @@ def draw_kidneys(canvas: Canvas, habitus: Habitus, aorta: Point) -> dict[int, Po
     size = uniform(generator, 0.86, 1.11)
     for side in (-1, 1):
         lift = uniform(generator, 2, 16) if side < 0 else -uniform(generator, 4, 18)
-        x = side * (64 * habitus.width_scale + 4 * size + normal(generator, 3))
+        x = side * (64 * habitus.width_scale + 4 * size + bounded_normal(generator, 3))
         centre = (x, habitus.back + 30 + uniform(generator, 0, 6) + 6 * habitus.depth_scale, lift - 10 - habitus.droop)
         _draw_kidney(canvas, centre, side, size * uniform(generator, 0.93, 1.07))
         _draw_renal_vessels(canvas, centre, side, aorta, size)
@@ -94,7 +93,7 @@ def draw_spleen(canvas: Canvas, habitus: Habitus, trunk: Trunk, kidney: Point) -
     size = uniform(generator, 0.92, 1.3)
     z = uniform(generator, 30, 58) * habitus.height - habitus.droop
     reach = habitus.half_width * 0.93 * 0.92
-    centre = (-reach + 24 * size, -2 + normal(generator, 7), z)
+    centre = (-reach + 24 * size, -2 + bounded_normal(generator, 7), z)
     radii = (30 * size, 50 * size, 50 * size * uniform(generator, 0.85, 1.15))
     grid = canvas.grid([c - 62 * size for c in centre], [c + 62 * size for c in centre])
     body = ellipsoid(grid, centre, radii, (uniform(generator, 0.2, 0.7), 0, uniform(generator, -0.3, 0.2)))
@@ -162,7 +161,7 @@ def draw_heart(canvas: Canvas, habitus: Habitus, trunk: Trunk) -> None:
     """Draw what the scan shows of the heart, resting on the diaphragm left of the middle."""
     generator = canvas.generator
     floor = float(trunk.dome_mm[canvas.tissues.shape[0] // 2].median())
-    centre = (-22 + normal(generator, 6), 0.55 * habitus.front, floor + 42)
+    centre = (-22 + bounded_normal(generator, 6), 0.55 * habitus.front, floor + 42)
     radii = (58 * habitus.width_scale, 0.36 * habitus.front + 12, 46)
     grid = canvas.grid([c - 75 for c in centre], [c + 75 for c in centre])
     field = ellipsoid(grid, centre, radii, (0, 0.3, 0.5)) + 3 * canvas.noise(grid, 40)

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from bundle.rendering.body_parts.habitus import Habitus
-from bundle.rendering.shapes import Canvas, Grid, draw_tube, ellipsoid, normal, smooth_step, uniform
+from bundle.rendering.draws import bounded_normal, uniform
+from bundle.rendering.shapes import Canvas, Grid, draw_tube, ellipsoid, smooth_step
 from bundle.rendering.tissues import Tissue
 
 VERTEBRA_MM = 34.0
@@ -183,7 +184,7 @@ def _draw_ribs(
     """Ribs in the middle of the wall: from the spine down and forward, the cartilage in front rising again."""
     generator = canvas.generator
     pitch = uniform(generator, 24, 28) * habitus.height
-    lowest = 22 * habitus.height + normal(generator, 6)
+    lowest = 22 * habitus.height + bounded_normal(generator, 6)
     fall = uniform(generator, 50, 80)
     angle = around.angle
     drop = fall * smooth_step(angle, 0.05, 2.0) * (angle / 2.0).clamp(max=1) - 60 * smooth_step(angle, 1.9, 3.1)
@@ -203,7 +204,7 @@ def _draw_ribs(
 def _draw_iliac_wings(canvas: Canvas, habitus: Habitus, grid: Grid, around: _Around, wall_mm: Tensor) -> None:
     """Iliac wings: curved plates in the wall at the sides of the back, below the crest."""
     generator = canvas.generator
-    crest = (-106 + normal(generator, 8)) * habitus.height - 22 * ((around.angle - 0.95) / 0.55) ** 2
+    crest = (-106 + bounded_normal(generator, 8)) * habitus.height - 22 * ((around.angle - 0.95) / 0.55) ** 2
     below = (crest - grid.z).clamp(min=0)
     plate = ((wall_mm - 7 + 0.30 * below) / (3.5 + 3 * torch.exp(-below / 12))).abs() < 1
     sector = (around.angle > 0.45) & (around.angle < 1.55)
@@ -218,7 +219,7 @@ def _draw_spine(canvas: Canvas, habitus: Habitus) -> None:
     generator = canvas.generator
     pitch = VERTEBRA_MM * habitus.height
     size = uniform(generator, 0.9, 1.12)
-    lordosis, lean = uniform(generator, 0, 10), normal(generator, 4)
+    lordosis, lean = uniform(generator, 0, 10), bounded_normal(generator, 4)
     first = math.floor((habitus.bottom) / pitch) - 1
     last = math.ceil((habitus.top) / (0.85 * pitch)) + 1
     bottom = 0.0

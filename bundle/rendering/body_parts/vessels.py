@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bundle.rendering.body_parts.habitus import SPINE_FRONT_MM, Habitus
-from bundle.rendering.shapes import Canvas, Point, draw_tube, jitter, normal, uniform
+from bundle.rendering.draws import bounded_normal, uniform
+from bundle.rendering.shapes import Canvas, Point, draw_tube, jitter
 from bundle.rendering.tissues import Tissue
 
 _THROUGH = (Tissue.FAT, Tissue.MUSCLE)
@@ -32,13 +33,13 @@ def draw_great_vessels(canvas: Canvas, habitus: Habitus) -> tuple[Point, float]:
     """Draw aorta (left in front of the spine) and vena cava (right); the aorta's centre at the origin, its radius."""
     generator = canvas.generator
     radius = uniform(generator, 7.5, 12.0)
-    x, y = -9 + normal(generator, 4), SPINE_FRONT_MM + radius + 1 + uniform(generator, 0, 3)
+    x, y = -9 + bounded_normal(generator, 4), SPINE_FRONT_MM + radius + 1 + uniform(generator, 0, 3)
     low = -105 * habitus.height
     path = [
         (x - 6, y - 4, habitus.top + 20, radius * 1.15),
         (x - 3, y - 1, 70, radius * 1.1),
         (x, y, 0, radius),
-        (x + 2 + normal(generator, 4), y, -50, radius * 0.9),
+        (x + 2 + bounded_normal(generator, 4), y, -50, radius * 0.9),
         (x + 6, y - 1, low, radius * 0.85),
     ]
     draw_tube(canvas, path, Tissue.AORTA, (*_THROUGH, Tissue.LUNG), 0.4)
@@ -79,7 +80,7 @@ def draw_mesenteric_vessels(canvas: Canvas, habitus: Habitus, aorta: Point, aort
     front = aorta[1] + aorta_radius
     # The left renal vein and the uncinate process lie in this gap; gland and stomach must still fit before it.
     depth = max(min(21.0 * habitus.depth_scale, habitus.front - 44 - front), 11.0)
-    confluence = (aorta[0] + 20 + normal(generator, 4), front + depth, 2 + level + normal(generator, 5))
+    confluence = (aorta[0] + 20 + bounded_normal(generator, 4), front + depth, 2 + level + bounded_normal(generator, 5))
     vein = _draw_portal_system(canvas, habitus, confluence, radius)
     _draw_mesenteric_artery(canvas, habitus, aorta, front, confluence)
     fork = _draw_coeliac(canvas, habitus, aorta, front, confluence, radius)
@@ -95,7 +96,7 @@ def _draw_portal_system(canvas: Canvas, habitus: Habitus, confluence: Point, rad
     draw_tube(canvas, portal, Tissue.PORTAL_VEINS, roughness_mm=0.3)
     for way in ((38, 2, 18), (-34, 22, 16), (26, 24, 4)):
         end = jitter(generator, (hilum[0] + way[0], hilum[1] + way[1], hilum[2] + way[2]), 5)
-        middle = tuple((a + b) / 2 + normal(generator, 4) for a, b in zip(hilum, end, strict=True))
+        middle = tuple((a + b) / 2 + bounded_normal(generator, 4) for a, b in zip(hilum, end, strict=True))
         draw_tube(canvas, [(*hilum, radius * 0.8), (*middle, radius * 0.6), (*end, 2.0)], Tissue.PORTAL_VEINS)
     down = (
         jitter(generator, (x + 2, y + 1, z - 25 * habitus.height), 2),
@@ -123,8 +124,8 @@ def _draw_mesenteric_artery(canvas: Canvas, habitus: Habitus, aorta: Point, fron
         (aorta[0], front - 3, start, radius * 1.1),
         (x, front + 6, start - 4, radius),
         (x + 1, 0.5 * (front + y) + 3, start - 24, radius),
-        (x + 3 + normal(generator, 2), y + 2, start - 58 * habitus.height, radius * 0.85),
-        (x + 9 + normal(generator, 4), y + 8, start - 105 * habitus.height, radius * 0.5),
+        (x + 3 + bounded_normal(generator, 2), y + 2, start - 58 * habitus.height, radius * 0.85),
+        (x + 9 + bounded_normal(generator, 4), y + 8, start - 105 * habitus.height, radius * 0.5),
     ]
     draw_tube(canvas, path, Tissue.ARTERIES)
 
