@@ -1,7 +1,9 @@
-"""The one exception that bad input raises, and how its message is made."""
+"""The one exception that bad input raises, how its message is made, and how it is shown."""
 
 from __future__ import annotations
 
+import sys
+from types import TracebackType
 from typing import Any
 
 
@@ -22,3 +24,36 @@ def bad_input(source: Any, rule: str, received: Any, remedy: str) -> InputError:
         remedy: what the user can do about it, as an imperative.
     """
     return InputError(f"{source}: {rule}; received {received}. {remedy}")
+
+
+def input_error(error: BaseException | None) -> InputError | None:
+    """Return the bad input behind an exception, which MONAI wraps in its own, or None if it was not that."""
+    while error is not None:
+        if isinstance(error, InputError):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def show_input_errors_plainly() -> None:
+    """From now on, end this process on bad input with one line on stderr instead of a traceback.
+
+    For ``python -m monai.bundle run``, whose command line is not ours: MONAI wraps the error several times and prints
+    every layer, with ours in the middle. Other exceptions are shown as before.
+    """
+    if sys.excepthook is not _show:
+        global _other_hook
+        _other_hook = sys.excepthook
+        sys.excepthook = _show
+
+
+_other_hook = sys.__excepthook__
+
+
+def _show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    bad = input_error(error)
+    if bad is None:
+        _other_hook(kind, error, trace)
+        return
+    # From a data loader's worker the message comes inside the worker's traceback, as its last part.
+    print(f"error: {str(bad).rsplit('InputError: ', 1)[-1].strip()}", file=sys.stderr)

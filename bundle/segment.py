@@ -14,8 +14,8 @@ from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 from monai.transforms import Compose
 
-from bundle.errors import bad_input
-from bundle.read import case_name, input_error
+from bundle.errors import bad_input, input_error
+from bundle.read import case_name
 from bundle.write import SaveMaskd, SaveMontaged, SaveReportd, case_report
 
 BUNDLE_ROOT = Path(__file__).parents[1]

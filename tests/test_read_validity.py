@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from monai.transforms import Compose
 
-from bundle.errors import InputError
-from bundle.read import LoadScand, check_datalist, checked_scans, input_error
+from bundle.errors import InputError, input_error
+from bundle.read import LoadScand, check_datalist, checked_scans
 
 
 def save(path: Path, array: np.ndarray) -> str:

@@ -6,7 +6,7 @@ from bundle.read.datalist import case_name, find_scans, load_datalist, split_by_
 from bundle.read.label import LoadLabeld, read_label
 from bundle.read.label_values import label_classes
 from bundle.read.scan import LoadScand, read_header, read_scan
-from bundle.read.validity import check_datalist, checked_scans, input_error
+from bundle.read.validity import check_datalist, checked_scans
 
 __all__ = [
     "LoadLabeld",
@@ -15,7 +15,6 @@ __all__ = [
     "check_datalist",
     "checked_scans",
     "find_scans",
-    "input_error",
     "label_classes",
     "load_datalist",
     "read_header",

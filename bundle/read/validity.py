@@ -57,15 +57,6 @@ def check_datalist(datalist: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]
     return [dict(entry) for entry in datalist]
 
 
-def input_error(error: BaseException | None) -> InputError | None:
-    """Return the bad input behind an exception, which MONAI wraps in its own, or None if it was not that."""
-    while error is not None:
-        if isinstance(error, InputError):
-            return error
-        error = error.__cause__ or error.__context__
-    return None
-
-
 def _check(entry: Mapping[str, Any]) -> None:
     scan = read_header(entry["image"])
     if entry.get("label"):
