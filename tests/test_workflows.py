@@ -212,13 +212,16 @@ def _stop(engine):
 
 @pytest.mark.slow
 def test_two_processes_train_as_one_with_the_doubled_batch(dataset, tmp_path):
-    _, expected = trained(deterministic(dataset, tmp_path / "one", max_epochs=2))
-    overrides = deterministic(dataset, tmp_path / "two", max_epochs=2, batch_size=1)
+    # Plain descent: Adam makes full steps of gradients that are rounding errors, those of biases before a norm.
+    descent = {"optimizer#_target_": "torch.optim.SGD", "learning_rate": 0.1, "max_epochs": 2}
+    _, expected = trained(deterministic(dataset, tmp_path / "one", **descent))
+    overrides = deterministic(dataset, tmp_path / "two", batch_size=1, **descent)
     del overrides["train#dataloader#shuffle"], overrides["device"]
     overrides["train#sampler#shuffle"] = False
     _torchrun(["train.json", "multi_gpu_train.json"], overrides, tmp_path)
     found = torch.load(tmp_path / "two" / "segmenter_resume.pt", weights_only=True)["network"]
-    assert all(torch.allclose(expected[key], found[key], atol=1e-5) for key in expected)
+    for key, weight in expected.items():
+        torch.testing.assert_close(found[key], weight, atol=1e-5, rtol=1e-4)
 
 
 def _torchrun(configs: list[str], overrides: dict, folder: Path) -> None:
@@ -227,5 +230,5 @@ def _torchrun(configs: list[str], overrides: dict, folder: Path) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m"]
     command += ["monai.bundle", "run", "training", "--args_file", str(folder / "arguments.json")]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=500)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=1800)
     assert done.returncode == 0, done.stderr
