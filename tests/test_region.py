@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bundle.cascade import BoxRule, FixedBoxRule, Localization, MaskRule, Region, SeveralRules, whole_scan
+from bundle.cascade import (
+    BoxRule,
+    FirstThatFinds,
+    FixedBoxRule,
+    Localization,
+    MaskRule,
+    Region,
+    SeveralRules,
+    whole_scan,
+)
 from bundle.cascade.region import dilate
 from bundle.geometry import Box, Grid
 
@@ -131,6 +140,15 @@ def test_several_rules_give_their_regions_in_order():
 def test_rule_that_finds_nothing_leaves_the_others():
     rules = SeveralRules([BoxRule(min_volume_ml=1000), BoxRule()])
     assert [region.box for region in rules(FOUND)] == [cube(40, 80)]
+
+
+def test_first_rule_that_finds_anything_decides():
+    strict, lenient, unused = BoxRule(min_volume_ml=1000), BoxRule(margin_voxels=2), BoxRule()
+    assert [region.box for region in FirstThatFinds([strict, lenient, unused])(FOUND)] == [cube(32, 88)]
+
+
+def test_without_any_finding_there_is_no_region():
+    assert FirstThatFinds([BoxRule(min_volume_ml=1000)])(FOUND) == []
 
 
 def test_whole_scan_is_one_region():

@@ -5,6 +5,7 @@ from bundle.cascade.inferer import CascadeInferer, CascadeResult
 from bundle.cascade.inferers import MixedPrecisionInferer, WholeVolumeInferer
 from bundle.cascade.region import (
     BoxRule,
+    FirstThatFinds,
     FixedBoxRule,
     Localization,
     MaskRule,
@@ -21,6 +22,7 @@ __all__ = [
     "CascadeInferer",
     "CascadeReport",
     "CascadeResult",
+    "FirstThatFinds",
     "FixedBoxRule",
     "Fusion",
     "Localization",

@@ -170,6 +170,22 @@ class SeveralRules:
         return [region for rule in self.rules for region in rule(localization)]
 
 
+class FirstThatFinds:
+    """The regions of the first rule that finds any: the strictest first, what is better than nothing last.
+
+    Args:
+        rules: called in order with the same localization.
+    """
+
+    def __init__(self, rules: Sequence[RegionRule]) -> None:
+        self.rules = tuple(rules)
+
+    def __call__(self, localization: Localization) -> list[Region]:
+        """Return the regions, in voxels of the scan's grid; none if no rule finds any."""
+        found = (rule(localization) for rule in self.rules)
+        return next((regions for regions in found if regions), [])
+
+
 def dilate(mask: torch.Tensor, times: int) -> torch.Tensor:
     """Return ``mask`` (X, Y, Z) dilated ``times`` by the full 3×3×3 cube: one voxel becomes a cube of 2·times + 1."""
     if times == 0:
