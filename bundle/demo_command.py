@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from bundle.evaluation.metrics import case_metrics
+from bundle.files import write_nifti
+from bundle.geometry import spacing_of
 from bundle.read import read_label
 from bundle.segment import Result, Segmenter
-from bundle.write import mask, montage, replacing
+from bundle.write import mask, montage
 
 SEED = 7
 
@@ -58,8 +58,7 @@ def _render(output: Path) -> tuple[Path, Path]:
     rendered = render_scan(None, SEED, settings)
     paths = output / "rendered_scan.nii.gz", output / "rendered_truth.nii.gz"
     for path, values in zip(paths, (rendered.image_hu, rendered.label), strict=True):
-        with replacing(path) as part:
-            nib.save(nib.Nifti1Image(values, rendered.affine), part)
+        write_nifti(values, rendered.affine, path)
     return paths
 
 
@@ -67,8 +66,7 @@ def _scores(result: Result, label: Path | None) -> dict[str, float]:
     if label is None:
         return {}
     truth = read_label(label)
-    spacing_mm = [float(v) for v in np.linalg.norm(np.asarray(truth.affine)[:3, :3], axis=0)]
-    return case_metrics(result.mask.numpy()[0] > 0, truth.numpy()[0] == 1, spacing_mm)
+    return case_metrics(result.mask.numpy()[0] > 0, truth.numpy()[0] == 1, spacing_of(truth.affine))
 
 
 def _table(result: Result, scores: dict[str, float]) -> Table:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 Size = tuple[int, int, int]
@@ -147,4 +148,10 @@ def tight_box(mask: torch.Tensor) -> Box | None:
 def as_size(values: Iterable[int]) -> Size:
     """Return three integers as a tuple."""
     x, y, z = (int(v) for v in values)
+    return x, y, z
+
+
+def spacing_of(affine: np.ndarray | torch.Tensor) -> tuple[float, float, float]:
+    """Return the edge lengths of a voxel along (X, Y, Z) in mm, from the (4, 4) matrix of voxel to mm."""
+    x, y, z = (float(length) for length in np.linalg.norm(np.asarray(affine, dtype=float)[:3, :3], axis=0))
     return x, y, z

@@ -25,7 +25,6 @@ from bundle.evaluation.plot import plot_cases
 from bundle.evaluation.summary import compare_stages, describe, paired_tests, summarise
 from bundle.evaluation.tables import case_columns, read_table, write_table
 from bundle.evaluation.true_region import TrueRegion
-from bundle.files import replacing
 from bundle.geometry import Box
 
 SHAPE = (12, 10, 8)
@@ -113,16 +112,6 @@ def test_table_there_and_back(tmp_path):
     first, second = read_table(tmp_path / "cases.csv")
     assert first == rows[0]
     assert math.isnan(second["dice"]) and "seconds_segment" not in second
-
-
-def test_failed_write_leaves_the_old_file_alone(tmp_path):
-    path = tmp_path / "cases.csv"
-    path.write_text("old")
-    with pytest.raises(RuntimeError), replacing(path) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("rows", [[], [row("a", "fine", 0.8, roi_recall=1.0), row("a", "coarse", 0.4)]])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
-from bundle.geometry import Box, Grid, tight_box
+from bundle.geometry import Box, Grid, spacing_of, tight_box
 
 GRID = Grid((10, 20, 30), (1.0, 2.0, 4.0))
 BOX = Box((1, 2, 3), (4, 8, 12))
@@ -119,6 +120,12 @@ def test_tight_box_touches_the_far_corner():
 
 def test_empty_mask_has_no_box():
     assert tight_box(torch.zeros(3, 4, 5, dtype=torch.bool)) is None
+
+
+def test_spacing_is_the_length_of_each_axis_of_an_oblique_affine():
+    # Columns of length 2, 1.5 and 5 (3-4-5), in another order of world axes.
+    affine = np.array([[0, 1.5, 0, 7], [-2, 0, 3, 8], [0, 0, 4, 9], [0, 0, 0, 1]])
+    assert spacing_of(affine) == (2.0, 1.5, 5.0)
 
 
 def test_box_as_dict_is_plain_lists():

@@ -86,7 +86,7 @@ def test_an_interruption_keeps_what_is_done(tmp_path, renders, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         write_dataset(tmp_path, plan_scans(3, seed=1), on_scan=interrupted)
     assert len(read_list(tmp_path)["training"]) == 1
-    assert not list(tmp_path.rglob(".half*"))
+    assert not list(tmp_path.rglob(".*"))
 
 
 def test_image_and_label_share_the_affine(tmp_path, renders):

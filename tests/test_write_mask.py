@@ -7,7 +7,7 @@ import torch
 from monai.data import MetaTensor
 
 from bundle.read import read_scan
-from bundle.write import SaveMaskd, replacing, write_mask
+from bundle.write import SaveMaskd, write_mask
 from bundle.write.case import foreground_box, volume_ml
 
 # Oblique axes order, flips and unequal spacing, so that a swapped axis fails.
@@ -55,16 +55,6 @@ def test_the_case_is_named_after_its_file_unless_it_has_a_name(tmp_path):
         "a/segmentation.nii.gz",
         "scan/segmentation.nii.gz",
     ]
-
-
-def test_an_interrupted_write_leaves_the_old_file_and_no_other(tmp_path):
-    path = tmp_path / "a.txt"
-    path.write_text("old")
-    with pytest.raises(KeyboardInterrupt), replacing(path) as temporary:
-        temporary.write_text("half")
-        raise KeyboardInterrupt
-    assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
-    assert path.read_text() == "old"
 
 
 def test_the_volume_is_voxels_times_the_size_of_one():

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import torch
 from rich.table import Table
@@ -22,7 +21,7 @@ from rich.table import Table
 from bundle.errors import bad_input
 from bundle.evaluation.flops import matrix_rate
 from bundle.evaluation.show import drawn
-from bundle.files import replacing
+from bundle.files import write_nifti
 from bundle.rendering.renderer import render_scan
 from bundle.rendering.scanner import PADDING_HU, ScannerSettings
 
@@ -76,9 +75,7 @@ def write_bench_scan(path: Path, shape: Sequence[int]) -> None:
         orientations=("LPS",),
     )
     scan = render_scan(None, SEED, settings)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        nib.save(nib.Nifti1Image(fit_to_shape(scan.image_hu, shape), scan.affine), temporary)
+    write_nifti(fit_to_shape(scan.image_hu, shape), scan.affine, path)
 
 
 def fit_to_shape(image_hu: np.ndarray, shape: Sequence[int]) -> np.ndarray:

@@ -19,7 +19,7 @@ def bench(
     """Measure seconds and memory of the whole job on a large scan."""
     # Imported here: PyTorch and the renderer take seconds, which every other sub-command would wait for.
     from bundle.evaluation.bench import BUNDLE_ROOT, bench_page, bench_tables, run_bench
-    from bundle.files import replacing
+    from bundle.files import write_text
 
     console = Console(stderr=True)
     with tempfile.TemporaryDirectory() as folder, console.status("rendering a scan and measuring, minutes"):
@@ -27,8 +27,7 @@ def bench(
     for table in bench_tables(result):
         Console().print(table)
     if output is not None:
-        with replacing(output) as temporary:
-            temporary.write_text(bench_page(result), encoding="utf-8")
+        write_text(bench_page(result), output)
         typer.echo(output)
 
 
@@ -38,8 +37,9 @@ def real_ct(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Segment the real scans at hand and score them where there is a label."""
-    from bundle.evaluation.real_ct import evaluate_real_ct, real_ct_page, write_page
+    from bundle.evaluation.real_ct import evaluate_real_ct, real_ct_page
+    from bundle.files import write_text
 
-    rows = evaluate_real_ct(data, output, device)
-    write_page(rows, output / "real_ct.md")
-    typer.echo(real_ct_page(rows))
+    page = real_ct_page(evaluate_real_ct(data, output, device))
+    write_text(page, output / "real_ct.md")
+    typer.echo(page)

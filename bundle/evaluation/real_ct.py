@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from monai.data import MetaTensor
 from monai.transforms import Orientation
@@ -19,9 +18,9 @@ from bundle.cascade.report import CascadeReport
 from bundle.errors import bad_input
 from bundle.evaluation.metrics import case_metrics
 from bundle.evaluation.region import region_metrics
+from bundle.geometry import spacing_of
 from bundle.read import read_label
 from bundle.segment import Segmenter
-from bundle.write import replacing
 
 METRICS = ("dice", "precision", "recall", "surface_dice_2mm", "hausdorff_95_mm", "volume_error_ml", "roi_recall")
 
@@ -108,8 +107,7 @@ def _evaluate(segmenter: Segmenter, data: Path, case: RealCase) -> dict[str, Any
 
 
 def _scores(mask: MetaTensor, label: MetaTensor, value: int) -> dict[str, float]:
-    spacing_mm = [float(v) for v in np.linalg.norm(np.asarray(label.affine)[:3, :3], axis=0)]
-    return case_metrics(mask.numpy()[0] > 0, label.numpy()[0] == value, spacing_mm)
+    return case_metrics(mask.numpy()[0] > 0, label.numpy()[0] == value, spacing_of(label.affine))
 
 
 @contextmanager
@@ -128,9 +126,3 @@ def _cell(value: Any) -> str:
     if value is None:
         return "–"
     return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def write_page(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Write :func:`real_ct_page` to ``path``."""
-    with replacing(path) as temporary:
-        temporary.write_text(real_ct_page(rows), encoding="utf-8")

@@ -11,14 +11,13 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
-from bundle.geometry import Box, Grid, as_size, tight_box
+from bundle.geometry import Box, Grid, as_size, spacing_of, tight_box
 from bundle.preprocess.resample import resample, resample_label
 
 
 def grid_of(image: MetaTensor) -> Grid:
     """Return the grid of ``image`` (C, X, Y, Z), its spacing taken from the affine."""
-    spacing = [float(v) for v in np.linalg.norm(np.asarray(image.affine)[:3, :3], axis=0)]
-    return Grid(as_size(image.shape[-3:]), (spacing[0], spacing[1], spacing[2]))
+    return Grid(as_size(image.shape[-3:]), spacing_of(image.affine))
 
 
 class CropAroundLabeld(MapTransform):

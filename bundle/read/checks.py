@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from bundle.errors import bad_input
+from bundle.geometry import spacing_of
 
 MAX_SPACING_MM = 10.0
 MIN_SPACING_MM = 0.05
@@ -57,12 +58,12 @@ def check_affine(source: Any, affine: np.ndarray) -> None:
             np.array2string(matrix, precision=4, separator=",").replace("\n", ""),
             "Convert the scan from DICOM again, for example with dcm2niix.",
         )
-    spacing_mm = np.linalg.norm(axes, axis=0)
+    spacing_mm = spacing_of(matrix)
     received = " x ".join(f"{value:.4g}" for value in spacing_mm) + " mm"
-    if spacing_mm.max() > MAX_SPACING_MM:
+    if max(spacing_mm) > MAX_SPACING_MM:
         rule = f"slices and voxels are at most {MAX_SPACING_MM:g} mm apart"
         raise bad_input(source, rule, received, "Give a reconstruction with thinner slices.")
-    if spacing_mm.min() < MIN_SPACING_MM:
+    if min(spacing_mm) < MIN_SPACING_MM:
         rule = f"voxels are at least {MIN_SPACING_MM:g} mm apart"
         raise bad_input(source, rule, received, "Write the spacing in millimetres.")
     cosines = (axes / spacing_mm).T @ (axes / spacing_mm)
@@ -105,8 +106,7 @@ def same_grid(affine_a: np.ndarray, affine_b: np.ndarray, shape: Sequence[int]) 
     corners = np.stack(np.meshgrid(*[(0, size - 1) for size in shape], indexing="ij"), axis=-1).reshape(-1, 3)
     difference = np.asarray(affine_a, dtype=float) - np.asarray(affine_b, dtype=float)
     distances_mm = np.linalg.norm(corners @ difference[:3, :3].T + difference[:3, 3], axis=1)
-    spacing_mm = np.linalg.norm(np.asarray(affine_a, dtype=float)[:3, :3], axis=0)
-    return bool(distances_mm.max() <= 0.5 * spacing_mm.min())
+    return bool(distances_mm.max() <= 0.5 * min(spacing_of(affine_a)))
 
 
 def _check_hounsfield(source: Any, voxels: np.ndarray, low: float, high: float) -> None:

@@ -13,6 +13,8 @@ import torch
 from scipy import ndimage
 
 from bundle.errors import bad_input
+from bundle.files import write_nifti, write_text
+from bundle.geometry import spacing_of
 from bundle.rendering.tissue_names import LABEL_SCHEMES, tissue_of
 from bundle.rendering.tissues import Tissue
 
@@ -75,19 +77,12 @@ def write_anatomy(anatomy: Anatomy, path: str | Path) -> None:
     Both appear under their final name only when complete, the map last.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    affine = np.diag([anatomy.spacing_mm] * 3 + [1.0])
-    image = nib.Nifti1Image(anatomy.tissues.cpu().numpy(), affine)
-    image.header.set_xyzt_units("mm")
     sidecar = {
         "patients": list(anatomy.patients),
         "labels": {str(tissue.value): tissue.name.lower() for tissue in Tissue},
     }
-    half_json, half_map = (path.with_name(f".half.{name}") for name in (_sidecar_path(path).name, path.name))
-    half_json.write_text(json.dumps(sidecar, indent=1) + "\n")
-    nib.save(image, half_map)
-    half_json.replace(_sidecar_path(path))
-    half_map.replace(path)
+    write_text(json.dumps(sidecar, indent=1) + "\n", _sidecar_path(path))
+    write_nifti(anatomy.tissues.cpu().numpy(), np.diag([anatomy.spacing_mm] * 3 + [1.0]), path)
 
 
 def list_anatomies(directory: str | Path) -> list[Path]:
@@ -126,8 +121,7 @@ def _read_ras(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
         if not np.array_equal(rounded, codes):
             raise bad_input(path, "label values are whole numbers", "fractions or NaN", "Give the labels, not a scan.")
         codes = rounded.astype(np.int64)
-    spacing = np.linalg.norm(image.affine[:3, :3], axis=0)
-    return codes, (float(spacing[0]), float(spacing[1]), float(spacing[2]))
+    return codes, spacing_of(image.affine)
 
 
 def _stem(path: Path) -> str:

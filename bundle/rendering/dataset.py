@@ -11,11 +11,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
-import numpy as np
 import torch
 
 from bundle.errors import bad_input
+from bundle.files import write_nifti, write_text
 from bundle.rendering.anatomy import read_anatomy
 from bundle.rendering.dicom_series import write_dicom_series
 from bundle.rendering.draws import chance
@@ -163,8 +162,8 @@ def _render_to_files(output: Path, order: ScanOrder) -> dict[str, Any]:
     with _one_thread():
         scan = render_scan(anatomy, order.seed, order.settings)
     images, labels = FOLDERS[order.section]
-    _save_nifti(scan.image_hu, scan.affine, output / images / f"{order.name}.nii.gz")
-    _save_nifti(scan.label, scan.affine, output / labels / f"{order.name}.nii.gz")
+    write_nifti(scan.image_hu, scan.affine, output / images / f"{order.name}.nii.gz")
+    write_nifti(scan.label, scan.affine, output / labels / f"{order.name}.nii.gz")
     if order.dicom:
         write_dicom_series(scan, output / "dicom" / order.name, order.name)
     facts = {"name": order.name, **scan.facts, "request": order.request()}
@@ -246,17 +245,5 @@ def _read_list(output: Path) -> dict[str, Any]:
     return content
 
 
-def _save_nifti(array: np.ndarray, affine: np.ndarray, path: Path) -> None:
-    image = nib.Nifti1Image(array, affine)
-    image.set_sform(affine, 1)
-    image.set_qform(affine, 1)
-    image.header.set_xyzt_units("mm")
-    half = path.with_name(f".half.{path.name}")
-    nib.save(image, half)
-    half.replace(path)
-
-
 def _save_json(content: dict[str, Any], path: Path) -> None:
-    half = path.with_name(f".half.{path.name}")
-    half.write_text(json.dumps(content, indent=1) + "\n")
-    half.replace(path)
+    write_text(json.dumps(content, indent=1) + "\n", path)

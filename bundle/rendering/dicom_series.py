@@ -10,6 +10,7 @@ import numpy as np
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
+from bundle.geometry import spacing_of
 from bundle.rendering.scanner import PADDING_HU, RenderedScan
 
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -41,7 +42,7 @@ def write_dicom_series(scan: RenderedScan, folder: Path, name: str) -> None:
 
 def _slice(scan: RenderedScan, pixels: np.ndarray, affine: np.ndarray, index: int, name: str) -> FileDataset:
     """One slice; ``pixels`` (columns, rows), ``affine`` to LPS."""
-    spacing_mm = np.linalg.norm(affine[:3, :3], axis=0)
+    spacing_mm = spacing_of(affine)
     directions = affine[:3, :3] / spacing_mm
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = CTImageStorage

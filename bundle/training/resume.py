@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from monai.handlers import CheckpointSaver, EarlyStopHandler
 from torch.nn.parallel import DistributedDataParallel
 
 from bundle.errors import bad_input
+from bundle.files import replacing
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -76,10 +76,8 @@ class Resume:
         states = {name: _stateful(item).state_dict() for name, item in self.objects.items()}
         states["trainer"] = dict(engine.state_dict())
         states["rng"] = torch.get_rng_state()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        part = self.path.with_suffix(".part")
-        torch.save(states, part)
-        os.replace(part, self.path)
+        with replacing(self.path) as temporary:
+            torch.save(states, temporary)
 
 
 def _stateful(item: Any) -> Any:

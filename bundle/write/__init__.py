@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bundle.files import replacing
 from bundle.write.invert import InvertWithReportd
 from bundle.write.mask import SaveMaskd, write_mask
 from bundle.write.montage import SaveMontaged, draw_montage
@@ -16,7 +15,6 @@ __all__ = [
     "case_report",
     "draw_montage",
     "failure_report",
-    "replacing",
     "write_mask",
     "write_report",
 ]

@@ -6,13 +6,12 @@ import os
 from collections.abc import Hashable, Mapping
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
-from bundle.files import replacing
+from bundle.files import write_nifti
 from bundle.write.case import as_array, case_folder, foreground_box, timed
 
 FILE_NAME = "segmentation.nii.gz"
@@ -26,12 +25,7 @@ def write_mask(mask: MetaTensor, path: str | os.PathLike[str]) -> None:
     box = foreground_box(array)
     if box is not None:
         voxels[box] = array[box] > 0
-    image = nib.Nifti1Image(voxels, np.asarray(mask.affine, dtype=float))
-    image.header.set_xyzt_units("mm")
-    image.set_qform(image.affine, code=1)
-    image.set_sform(image.affine, code=1)
-    with replacing(path) as temporary:
-        nib.save(image, temporary)
+    write_nifti(voxels, np.asarray(mask.affine, dtype=float), path)
 
 
 class SaveMaskd(MapTransform):

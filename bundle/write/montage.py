@@ -13,6 +13,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
 from bundle.files import replacing
+from bundle.geometry import spacing_of
 from bundle.write.case import as_array, case_folder, case_of, foreground_box, timed, volume_ml
 
 FILE_NAME = "overlay.png"
@@ -92,8 +93,7 @@ def _as_ras(volume: MetaTensor) -> tuple[np.ndarray, np.ndarray]:
     affine = np.asarray(volume.affine, dtype=float)
     orientation = nib.io_orientation(affine)
     array = nib.apply_orientation(as_array(volume), orientation)
-    spacing_mm = np.linalg.norm(affine[:3, :3], axis=0)
-    return array, spacing_mm[np.argsort(orientation[:, 0])]
+    return array, np.take(spacing_of(affine), np.argsort(orientation[:, 0]))
 
 
 def _choose_slices(inside: np.ndarray) -> list[tuple[int, int]]:

@@ -20,7 +20,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
 import bundle
-from bundle.files import replacing
+from bundle.files import write_text
 from bundle.memory import peak_memory_mb
 from bundle.write.case import case_folder, case_of, volume_ml
 from bundle.write.invert import REPORT_KEY
@@ -85,9 +85,7 @@ def failure_report(case: str, input_file: str | os.PathLike[str], outcome: str, 
 
 def write_report(report: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
     """Write the report as JSON; infinite and undefined numbers become null."""
-    text = json.dumps(_plain(report), indent=2, allow_nan=False) + "\n"
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(json.dumps(_plain(report), indent=2, allow_nan=False) + "\n", path)
 
 
 def versions() -> dict[str, str]:
