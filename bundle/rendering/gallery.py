@@ -12,13 +12,17 @@ from typing import Annotated
 import nibabel as nib
 import numpy as np
 import typer
-from PIL import Image, ImageDraw
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.image import imread
 from scipy import ndimage
+from skimage.transform import resize
 
+from bundle.files import replacing
 from bundle.rendering.anatomy import list_anatomies, read_anatomy
 from bundle.rendering.renderer import render_scan
 from bundle.rendering.scanner import ScannerSettings
-from bundle.rendering.tissues import CLASSES
+from bundle.rendering.tissues import Tissue
 
 NIH_SLICES = (
     "PANCREAS_0004-1113",
@@ -27,6 +31,7 @@ NIH_SLICES = (
 )
 PAGE = Path("docs/images/rendered_vs_real.png")
 TILE_PIXELS = 230
+GAP_PIXELS = 4
 COLUMNS = 4
 
 
@@ -44,27 +49,26 @@ def make_gallery(
     for seed in range(first_seed, first_seed + 4):
         tiles.append((f"rendered: seed {seed}", _rendered_tile(paths[seed % len(paths)], seed)))
     order = np.random.default_rng(shuffle).permutation(len(tiles))
-    output.parent.mkdir(parents=True, exist_ok=True)
-    _page([tiles[i][1] for i in order]).save(output, optimize=True)
+    _write_page([tiles[i][1] for i in order], output)
     for letter, i in zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", order, strict=False):
         typer.echo(f"{letter} {tiles[i][0]}")
 
 
-def _nih_tile(data: Path, name: str) -> Image.Image:
-    stored = np.asarray(Image.open(data / "nih_slices" / "images" / f"{name}.jpg").convert("L"))
+def _nih_tile(data: Path, name: str) -> np.ndarray:
+    stored = np.atleast_3d(imread(data / "nih_slices" / "images" / f"{name}.jpg"))[..., 0]
     return _tile(stored[::-1].astype(float) / 255)  # stored with the table at the top; the window is unknown
 
 
-def _amos_tile(data: Path) -> Image.Image:
+def _amos_tile(data: Path) -> np.ndarray:
     scan = nib.as_closest_canonical(nib.load(data / "ct" / "amos_0013_slab.nii.gz"))
     return _tile(_window(_upright(scan.get_fdata()[:, :, 5]), (-160, 240)))
 
 
-def _rendered_tile(path: Path, seed: int) -> Image.Image:
+def _rendered_tile(path: Path, seed: int) -> np.ndarray:
     """The slice with most pancreas."""
     settings = ScannerSettings(slice_thickness_mm=(1.0, 5.0), share_slab=0.0, share_metal=0.0, orientations=("RAS",))
     scan = render_scan(read_anatomy(path), seed, settings)
-    index = int((scan.label == CLASSES.index("pancreas")).sum((0, 1)).argmax())
+    index = int((scan.label == Tissue.PANCREAS).sum((0, 1)).argmax())
     window = ((-160, 240), (-100, 250), (-60, 300))[seed % 3]
     return _tile(_window(_upright(scan.image_hu[:, :, index]), window))
 
@@ -78,8 +82,8 @@ def _window(hu: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
     return np.clip((hu - limits[0]) / (limits[1] - limits[0]), 0, 1)
 
 
-def _tile(grey: np.ndarray) -> Image.Image:
-    """Square cut around the body, downscaled."""
+def _tile(grey: np.ndarray) -> np.ndarray:
+    """Square cut around the body, downscaled; grey values from 0 to 1."""
     solid = ndimage.binary_closing(ndimage.binary_opening(grey > 0.03, iterations=2), iterations=8)
     parts, _ = ndimage.label(solid)
     largest = 1 + int(np.bincount(parts.ravel())[1:].argmax())
@@ -88,16 +92,25 @@ def _tile(grey: np.ndarray) -> Image.Image:
     padded = np.pad(grey, half)
     row, column = (rows.start + rows.stop) // 2 + half, (columns.start + columns.stop) // 2 + half
     cut = padded[row - half : row + half, column - half : column + half]
-    return Image.fromarray((255 * cut).astype(np.uint8)).resize((TILE_PIXELS, TILE_PIXELS), Image.Resampling.LANCZOS)
+    return resize(cut, (TILE_PIXELS, TILE_PIXELS), order=3, anti_aliasing=True).clip(0, 1)
 
 
-def _page(tiles: Sequence[Image.Image]) -> Image.Image:
+def _write_page(tiles: Sequence[np.ndarray], path: Path) -> None:
+    """Tiles in rows, each with its letter, as PNG."""
+    pitch = TILE_PIXELS + GAP_PIXELS
     rows = -(-len(tiles) // COLUMNS)
-    page = Image.new("L", (COLUMNS * (TILE_PIXELS + 4), rows * (TILE_PIXELS + 4)), 90)
+    page = np.full((rows * pitch, COLUMNS * pitch), 0.35)
+    figure = Figure(figsize=(COLUMNS * pitch / 100, rows * pitch / 100), dpi=100)
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
     for i, tile in enumerate(tiles):
-        ImageDraw.Draw(tile).text((6, 4), chr(ord("A") + i), fill=255)
-        page.paste(tile, (2 + i % COLUMNS * (TILE_PIXELS + 4), 2 + i // COLUMNS * (TILE_PIXELS + 4)))
-    return page
+        top, left = i // COLUMNS * pitch + GAP_PIXELS // 2, i % COLUMNS * pitch + GAP_PIXELS // 2
+        page[top : top + TILE_PIXELS, left : left + TILE_PIXELS] = tile
+        axes.text(left + 6, top + 4, chr(ord("A") + i), color="white", va="top")
+    axes.imshow(page, cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="auto")
+    with replacing(path) as temporary:
+        figure.savefig(temporary)
 
 
 if __name__ == "__main__":

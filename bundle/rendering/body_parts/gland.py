@@ -85,8 +85,8 @@ def _centre_line(canvas: Canvas, plan: GlandPlan, vessels: Vessels, duodenum: Du
     )
     bulk = uniform(generator, 0.75, 1.2)
     across, tail = (_before_kidney(canvas, point, r) for point in (across, tail))
-    half_way = [(a + b) / 2 for a, b in zip(across, tail, strict=True)]
-    half_way = _before_kidney(canvas, (half_way[0], half_way[1], half_way[2]), r)
+    middle = [(a + b) / 2 for a, b in zip(across, tail, strict=True)]
+    half_way = _before_kidney(canvas, (middle[0], middle[1], middle[2]), r)
     return [
         (*head, 1.25 * r),
         ((head[0] + neck[0]) / 2 + 2, 0.35 * head[1] + 0.65 * neck[1], z - 4, 1.1 * r),

@@ -24,14 +24,14 @@ def lay_on_table(image: Tensor, pixel_mm: float, generator: torch.Generator) -> 
     y_mm = pixel_mm * torch.arange(rows, device=device, dtype=torch.float32)
     x_mm = pixel_mm * (torch.arange(columns, device=device, dtype=torch.float32) - columns / 2)
     x_mm = x_mm + uniform(generator, -15, 15)
-    half_width_mm, height_mm = uniform(generator, 190, 260), uniform(generator, 15, 60)
+    half_width_mm, middle_mm = uniform(generator, 190, 260), uniform(generator, 15, 60)
     skin_mm, cushion_mm = uniform(generator, 1.2, 4.0), uniform(generator, 2, 10)
     skin, core, cushion = uniform(generator, 450, 1350), uniform(generator, 20, 110), uniform(generator, 20, 130)
     rise_mm = x_mm**2 / (2 * uniform(generator, 280, 900))  # the rims bend up, to the front
     back_mm = torch.where(body, y_mm[:, None], torch.inf).amin(0)
     top_mm = (back_mm - rise_mm).amin() - uniform(generator, 1, 22) + rise_mm
     depth_mm = top_mm - y_mm[:, None]  # (Y, X) below the table's surface
-    height_mm = height_mm * (1 - (x_mm / half_width_mm) ** 2).clamp(min=0)  # a crescent: the shells meet at the rims
+    height_mm = middle_mm * (1 - (x_mm / half_width_mm) ** 2).clamp(min=0)  # a crescent: the shells meet at the rims
     below_mm = depth_mm - height_mm
 
     padded = cushion * share_inside(depth_mm + cushion_mm, pixel_mm) * share_inside(-depth_mm, pixel_mm)
