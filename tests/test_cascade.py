@@ -100,6 +100,20 @@ def test_stages_at_other_spacings_find_the_organ_too():
     assert torch.equal(pred.as_tensor(), organ_mask())
 
 
+class OnFinerGrid(Threshold):
+    """Blind on fewer voxels than twice those of the scan along Z."""
+
+    def forward(self, x):
+        return super().forward(x if x.shape[-1] == 2 * SHAPE[-1] else 0 * x)
+
+
+def test_next_localizing_stage_looks_where_the_first_finds_nothing():
+    stages = [stage(), stage(spacing_mm=(1, 2, 2))]
+    result = cascade(localizer=OnFinerGrid(), localize=stages).run(scan(), Threshold())
+    assert result.report.outcome == "ok"
+    assert result.localization is not None and result.localization.grid.size == (24, 20, 32)
+
+
 def test_votes_of_two_regions_and_the_localizer():
     rules = SeveralRules([BoxRule(min_share=1), BoxRule(min_share=1, margin_voxels=2)])
     result = cascade(region_rule=rules, fusion=Vote()).run(scan(), Threshold())

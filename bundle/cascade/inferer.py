@@ -52,7 +52,8 @@ class CascadeInferer(Inferer):
     Args:
         segment: how the segmenter sees a region.
         localizer: the coarse network; None segments the whole scan.
-        localize: how the localizer sees the scan.
+        localize: how the localizer sees the scan; of several stages, the next one looks where the rule finds nothing
+            in the last one's answer (a finer grid shows a small patient as large as the localizer expects).
         region_rule: the localizer's answer to the regions to segment.
         fusion: the regions' predictions to one answer; by default the segmenter's probabilities as they are.
         fallback: regions to segment when the rule finds none; by default there are none and the outcome is
@@ -64,18 +65,19 @@ class CascadeInferer(Inferer):
         self,
         segment: Stage,
         localizer: nn.Module | None = None,
-        localize: Stage | None = None,
+        localize: Stage | Sequence[Stage] = (),
         region_rule: Callable[[Localization], list[Region]] | None = None,
         fusion: Fusion | None = None,
         fallback: Callable[[Grid], list[Region]] | None = None,
         min_volume_ml: float = 0.0,
     ) -> None:
         super().__init__()
-        if localizer is not None and (localize is None or region_rule is None):
+        stages = (localize,) if isinstance(localize, Stage) else tuple(localize)
+        if localizer is not None and (not stages or region_rule is None):
             raise ValueError("a localizer needs both 'localize' and 'region_rule'")
         self.segment = segment
         self.localizer = localizer
-        self.localize = localize
+        self.localize = stages
         self.region_rule = region_rule
         self.fusion = fusion or Replace()
         self.fallback = fallback
@@ -104,10 +106,7 @@ class CascadeInferer(Inferer):
         report = CascadeReport()
         localization = None
         if regions is None:
-            with report.timed("localize", device):
-                localization = self._localize(scan, grid)
-            with report.timed("region", device):
-                regions = self._regions(localization, grid, report)
+            localization, regions = self._find(scan, grid, report)
         report.boxes = [region.box for region in regions]
 
         predictions, extra = self._segment(scan, grid, regions, network, report)
@@ -118,25 +117,29 @@ class CascadeInferer(Inferer):
         meta = dict(inputs.meta) | {"cascade": report.to_json()}
         return CascadeResult(MetaTensor(pred[None], meta=meta), localization, extra, report)
 
-    def _localize(self, scan: torch.Tensor, grid: Grid) -> Localization | None:
-        if self.localizer is None or self.localize is None:
-            return None
-        output = self.localize(scan, grid, grid.box, self.localizer.eval())
-        return Localization(output.probability, output.grid, grid)
-
-    def _regions(self, localization: Localization | None, grid: Grid, report: CascadeReport) -> list[Region]:
-        if localization is None or self.region_rule is None:
-            return whole_scan(grid)
-        regions = self.region_rule(localization)
-        if regions:
-            return regions
-        best = float(localization.probability.max())
-        reason = f"the localizer found no pancreas in the scan (largest probability {best:.2f})"
+    def _find(
+        self, scan: torch.Tensor, grid: Grid, report: CascadeReport
+    ) -> tuple[Localization | None, Sequence[Region]]:
+        """Return the answer of the last localizing stage that was asked, and the regions to segment."""
+        if self.localizer is None or self.region_rule is None:
+            return None, whole_scan(grid)
+        device = next(self.localizer.parameters()).device
+        best = 0.0
+        for stage in self.localize:
+            with report.timed("localize", device):
+                output = stage(scan, grid, grid.box, self.localizer.eval())
+                localization = Localization(output.probability, output.grid, grid)
+            with report.timed("region", device):
+                regions = self.region_rule(localization)
+            if regions:
+                return localization, regions
+            best = max(best, float(localization.probability.max()))
+        report.reason = f"the localizer found no pancreas in the scan (largest probability {best:.2f})"
         if self.fallback is None:
-            report.outcome, report.reason = NOT_FOUND, reason
-            return []
-        report.reason = reason + "; fell back to other regions"
-        return self.fallback(grid)
+            report.outcome = NOT_FOUND
+            return localization, []
+        report.reason += "; fell back to other regions"
+        return localization, self.fallback(grid)
 
     def _segment(
         self, scan: torch.Tensor, grid: Grid, regions: Sequence[Region], network: nn.Module, report: CascadeReport
