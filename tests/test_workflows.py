@@ -1,4 +1,4 @@
-"""The configs as MONAI runs them, on 64-voxel phantoms and with tiny networks, from another folder than the bundle's."""
+"""The configs as MONAI runs them, on 64-voxel phantoms with tiny networks, from another folder than the bundle's."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def foreign_folder(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory) -> Path:
-    """A folder with weights of both stages: the localizer's and the segmenter's foreground is what is bright."""
+    """A folder with random weights for both stages."""
     from monai.networks.nets import UNet
 
     folder = tmp_path_factory.mktemp("models")
