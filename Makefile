@@ -85,9 +85,10 @@ weights-data: anatomy ## the rendered scans of the shipped weights: training, va
 
 weights: $(STAMP) ## train both networks as the shipped ones were, into models
 	$(PYTHON) -m monai.bundle run training --config_file "['configs/train.json','configs/train_localizer.json']" \
-		--dataset_dir data/weights --output_dir output/weights --ckpt_dir output/weights --max_epochs 20 --val_interval 6
+		--dataset_dir data/weights --output_dir output/weights --ckpt_dir output/weights --max_epochs 20 --val_interval 4
 	$(PYTHON) -m monai.bundle run training --config_file configs/train.json \
-		--dataset_dir data/weights --output_dir output/weights --ckpt_dir output/weights --max_epochs 30 --val_interval 6
+		--dataset_dir data/weights --output_dir output/weights --ckpt_dir output/weights \
+		--checkpoint output/weights/model_localizer.pt --max_epochs 24 --val_interval 4
 	$(PYTHON) -m bundle publish output/weights/model_localizer.pt --output models/model_localizer.pt
 	$(PYTHON) -m bundle publish output/weights/model.pt --output models/model.pt
 

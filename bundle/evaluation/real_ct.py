@@ -19,7 +19,7 @@ from bundle.errors import bad_input
 from bundle.evaluation.metrics import case_metrics
 from bundle.evaluation.region import region_metrics
 from bundle.geometry import spacing_of
-from bundle.read import read_label
+from bundle.read import find_scans, read_label
 from bundle.segment import Segmenter
 
 METRICS = ("dice", "precision", "recall", "surface_dice_2mm", "hausdorff_95_mm", "volume_error_ml", "roi_recall")
@@ -119,7 +119,7 @@ def _scan_path(path: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         with zipfile.ZipFile(path) as archive:
             archive.extractall(folder)
-        yield Path(folder)
+        yield Path(find_scans(folder)[0]["image"])
 
 
 def _cell(value: Any) -> str:

@@ -1,0 +1,49 @@
+"""The shipped weights on the real scans at hand; the bounds lie below what was measured (docs/real_ct.md)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from bundle.errors import InputError
+from bundle.evaluation.real_ct import CASES, evaluate_real_ct, real_ct_page
+
+ROOT = Path(__file__).parents[1]
+DATA = Path(os.environ.get("PANCREAS_DATA", ROOT.parent / "shared" / "data"))
+
+needs_data = pytest.mark.skipif(
+    not all((DATA / case.image).is_file() for case in CASES), reason=f"no real scans in {DATA}; set PANCREAS_DATA"
+)
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory):
+    return {row["case"]: row for row in evaluate_real_ct(DATA, tmp_path_factory.mktemp("real"), "cpu")}
+
+
+@needs_data
+def test_every_real_scan_has_a_pancreas_found_in_it(rows):
+    assert {row["outcome"] for row in rows.values()} == {"ok"}
+
+
+@needs_data
+@pytest.mark.parametrize("case", ["amos_0013_slab", "totalsegmentator_example"])
+def test_region_holds_the_gland(rows, case):
+    assert rows[case]["roi_recall"] > 0.95
+
+
+@needs_data
+def test_arterial_slab_of_a_lean_patient_is_outlined(rows):
+    assert rows["amos_0013_slab"]["dice"] > 0.4
+
+
+def test_folder_without_real_scans_is_refused(tmp_path):
+    with pytest.raises(InputError, match="the folder holds the real scans"):
+        evaluate_real_ct(tmp_path, tmp_path)
+
+
+def test_score_without_a_label_is_a_dash():
+    page = real_ct_page([{"case": "a", "outcome": "ok", "volume_ml": 80.0, "seconds": 2.0, "remark": "no label"}])
+    assert page.splitlines()[2].startswith("| a | ok | 80 | – |")
