@@ -58,7 +58,8 @@ class CascadeInferer(Inferer):
         fusion: the regions' predictions to one answer; by default the segmenter's probabilities as they are.
         fallback: regions to segment when the rule finds none; by default there are none and the outcome is
             ``not_found``, with an empty mask.
-        min_volume_ml: a mask (probability of 0.5 and more) below this volume counts as not found and becomes empty.
+        min_volume_ml: a mask below this volume counts as not found and becomes empty.
+        threshold: least probability of that mask.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class CascadeInferer(Inferer):
         fusion: Fusion | None = None,
         fallback: Callable[[Grid], list[Region]] | None = None,
         min_volume_ml: float = 0.0,
+        threshold: float = 0.5,
     ) -> None:
         super().__init__()
         stages = (localize,) if isinstance(localize, Stage) else tuple(localize)
@@ -82,6 +84,7 @@ class CascadeInferer(Inferer):
         self.fusion = fusion or Replace()
         self.fallback = fallback
         self.min_volume_ml = min_volume_ml
+        self.threshold = threshold
 
     def __call__(  # type: ignore[override]  # MONAI allows any callable; a cascade asks the network for its device
         self, inputs: MetaTensor, network: nn.Module, *args: Any, **kwargs: Any
@@ -166,7 +169,7 @@ class CascadeInferer(Inferer):
         if not predictions:
             return pred
         box, probability = self.fusion(predictions, localization)
-        volume_ml = int((probability.amax(dim=0) >= 0.5).sum()) * grid.voxel_ml
+        volume_ml = int((probability.amax(dim=0) >= self.threshold).sum()) * grid.voxel_ml
         if volume_ml <= self.min_volume_ml:
             report.outcome = NOT_FOUND
             report.reason = f"the segmenter found {volume_ml:.1f} ml of pancreas, {self.min_volume_ml:g} ml are needed"
