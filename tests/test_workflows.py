@@ -86,7 +86,7 @@ def deterministic(dataset: Path, output: Path, **more) -> dict:
 
 
 def inference(dataset: Path, output: Path, **more) -> dict:
-    windows = {"localize#inferer#roi_size": [16, 16, 16], "segment#inferer#roi_size": [16, 16, 16]}
+    windows = {"localize_windows#roi_size": [16, 16, 16], "segment#inferer#roi_size": [16, 16, 16]}
     spacing = {"localize#spacing_mm": [6, 6, 6], "segment#spacing_mm": [3, 3, 3]}
     return common(dataset, output) | windows | spacing | {"localizer_def": UNET, "amp": False} | more
 

@@ -81,7 +81,7 @@ def evaluate_real_ct(data: Path, output: Path, device: str = "auto") -> list[dic
 
 def real_ct_page(rows: Sequence[dict[str, Any]]) -> str:
     """Return the table as Markdown; a score without a label is a dash."""
-    columns = ["case", "outcome", "volume_ml", *METRICS, "seconds"]
+    columns = ["case", "outcome", "regions", "volume_ml", *METRICS, "seconds"]
     lines = ["| " + " | ".join(columns) + " | remark |", "|" + "---|" * (len(columns) + 1)]
     for row in rows:
         lines.append("| " + " | ".join(_cell(row.get(column)) for column in columns) + f" | {row['remark']} |")
@@ -95,6 +95,7 @@ def _evaluate(segmenter: Segmenter, data: Path, case: RealCase) -> dict[str, Any
         "case": case.name,
         "outcome": result.outcome,
         "volume_ml": result.volume_ml,
+        "regions": len(result.report["boxes"]),
         "seconds": result.seconds,
         "remark": case.remark,
     }
