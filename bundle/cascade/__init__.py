@@ -2,7 +2,7 @@
 
 from bundle.cascade.fusion import Fusion, RegionPrediction, Replace, Vote
 from bundle.cascade.inferer import CascadeInferer, CascadeResult
-from bundle.cascade.inferers import MixedPrecisionInferer, WholeVolumeInferer
+from bundle.cascade.inferers import FittedWindowInferer, MixedPrecisionInferer, WholeVolumeInferer
 from bundle.cascade.region import (
     BoxRule,
     FirstThatFinds,
@@ -23,6 +23,7 @@ __all__ = [
     "CascadeReport",
     "CascadeResult",
     "FirstThatFinds",
+    "FittedWindowInferer",
     "FixedBoxRule",
     "Fusion",
     "Localization",

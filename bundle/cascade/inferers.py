@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from monai.inferers import Inferer
+from monai.inferers import Inferer, SlidingWindowInferer
 from torch.nn.functional import pad
 
 
@@ -29,6 +29,31 @@ class WholeVolumeInferer(Inferer):
         extra = [(0, -n % self.divisor) for n in (z, y, x)]
         padded = pad(inputs, [n for pair in extra for n in pair], mode=self.padding_mode)
         return network(padded, *args, **kwargs)[..., :x, :y, :z]
+
+
+class FittedWindowInferer(Inferer):
+    """MONAI's sliding windows, none larger than the input: a thin slab is not padded to the depth of a window.
+
+    Padding repeats the outermost slices; where most of a window is such repetition the network loses its bearings
+    (docs/real_ct.md).
+
+    Args:
+        roi_size: largest window, (X, Y, Z) voxels.
+        divisor: windows smaller than that are multiples of it, as the network's poolings need.
+        **window_kwargs: passed to :class:`monai.inferers.SlidingWindowInferer`.
+    """
+
+    def __init__(self, roi_size: Sequence[int], divisor: int = 8, **window_kwargs: Any) -> None:
+        super().__init__()
+        self.roi_size = tuple(roi_size)
+        self.divisor = divisor
+        self.window_kwargs = window_kwargs
+
+    def __call__(self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any) -> Any:
+        """Return the network's output (B, N, X, Y, Z) for ``inputs`` (B, C, X, Y, Z)."""
+        fitted = [-(-n // self.divisor) * self.divisor for n in inputs.shape[-3:]]
+        roi_size = [min(largest, fit) for largest, fit in zip(self.roi_size, fitted)]
+        return SlidingWindowInferer(roi_size, **self.window_kwargs)(inputs, network, *args, **kwargs)
 
 
 class MixedPrecisionInferer(Inferer):
