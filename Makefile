@@ -88,7 +88,7 @@ weights: $(STAMP) ## train both networks as the shipped ones were, into models
 		--dataset_dir data/weights --output_dir output/weights --ckpt_dir output/weights --max_epochs 20 --val_interval 4
 	$(PYTHON) -m monai.bundle run training --config_file configs/train.json \
 		--dataset_dir data/weights --output_dir output/weights --ckpt_dir output/weights \
-		--checkpoint output/weights/model_localizer.pt --max_epochs 24 --val_interval 4
+		--checkpoint output/weights/model_localizer.pt --max_epochs 28 --val_interval 4
 	$(PYTHON) -m bundle publish output/weights/model_localizer.pt --output models/model_localizer.pt
 	$(PYTHON) -m bundle publish output/weights/model.pt --output models/model.pt
 
