@@ -35,9 +35,8 @@ def test_region_holds_the_gland(rows, case):
 
 
 @needs_data
-@pytest.mark.parametrize("case", ["totalsegmentator_example", "ircadb01", "cort_liver"])
-def test_gland_is_found_in_whole_scans(rows, case):
-    assert rows[case]["outcome"] == "ok"
+def test_every_real_scan_has_a_pancreas_found_in_it(rows):
+    assert {row["outcome"] for row in rows.values()} == {"ok"}
 
 
 @needs_data
