@@ -127,10 +127,10 @@ def render(context: typer.Context) -> None:
     _forward(context, "bundle.rendering.commands", {"render": "render"})
 
 
-@app.command(context_settings=_FORWARD, help="Build whole-body label maps to render from (anatomy build).")
+@app.command(context_settings=_FORWARD, help="Build label maps to render from (anatomy build, anatomy glands).")
 def anatomy(context: typer.Context) -> None:
-    """Forward to :func:`bundle.rendering.commands.anatomy_build`."""
-    _forward(context, "bundle.rendering.commands", {"build": "anatomy_build"}, group=True)
+    """Forward to :func:`bundle.rendering.commands.anatomy_build` and ``anatomy_glands``."""
+    _forward(context, "bundle.rendering.commands", {"build": "anatomy_build", "glands": "anatomy_glands"}, group=True)
 
 
 @app.command(context_settings=_FORWARD, help="Measure seconds and memory of the whole job on a large scan.")

@@ -74,7 +74,6 @@ def training(dataset: Path, output: Path, **more) -> dict:
         "val_interval": 1,
         "spacing_mm": [6, 6, 6],
         "patch_size": [16, 16, 16],
-        "translate_voxels": [2, 2, 2],
         "amp": False,
     }
     return common(dataset, output) | settings | more

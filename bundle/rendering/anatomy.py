@@ -62,12 +62,12 @@ def read_anatomy(path: str | Path, spacing_mm: float = 1.5, names: Mapping[int, 
             outside 5-300 ml, left and right exchanged.
     """
     path = Path(path)
-    codes, native_spacing_mm = _read_ras(path)
+    codes, native_spacing_mm = read_ras(path)
     sidecar = _read_sidecar(path)
     value_names = names or _names_in(sidecar) or _names_of_scheme(path)
     tissues = _to_tissues(path, codes, value_names)
     _check_anatomy(path, tissues, native_spacing_mm)
-    tissues = _resample(tissues, native_spacing_mm, spacing_mm)
+    tissues = resample_tissues(tissues, native_spacing_mm, spacing_mm)
     return Anatomy(torch.from_numpy(tissues), float(spacing_mm), "+".join(patients_of(path)))
 
 
@@ -106,7 +106,8 @@ def patients_of(path: str | Path) -> tuple[str, ...]:
     return tuple(_read_sidecar(path).get("patients") or [_stem(path)])
 
 
-def _read_ras(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
+def read_ras(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
+    """The whole-number values of a NIfTI map in RAS order, and its voxel edges in mm."""
     if not path.is_file():
         raise bad_input(path, "an anatomy is a file", "no file", "Check the path.")
     try:
@@ -195,7 +196,7 @@ def _mean_x(tissues: np.ndarray, *choices: Tissue) -> float | None:
     return None
 
 
-def _resample(tissues: np.ndarray, from_mm: Sequence[float], to_mm: float) -> np.ndarray:
+def resample_tissues(tissues: np.ndarray, from_mm: Sequence[float], to_mm: float) -> np.ndarray:
     """Nearest tissue by interpolated signed distance; background where all are further than a tenth of a voxel."""
     if np.allclose(from_mm, to_mm, rtol=1e-3):
         return np.ascontiguousarray(tissues)

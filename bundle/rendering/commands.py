@@ -13,6 +13,7 @@ from bundle.errors import bad_input
 from bundle.rendering.anatomy import list_anatomies, patients_of
 from bundle.rendering.composite import build_composites
 from bundle.rendering.dataset import plan_scans, write_dataset
+from bundle.rendering.glands import build_glands
 from bundle.rendering.scanner import ScannerSettings
 
 
@@ -23,6 +24,10 @@ def render(
     anatomy: Annotated[Path | None, typer.Option(help="Folder of label maps, as `anatomy build` writes it.")] = None,
     patients: Annotated[str, typer.Option(help="Only anatomies all of whose patients are listed: A,B,...")] = "",
     procedural_share: Annotated[float, typer.Option(help="Share of procedural bodies where --anatomy is given.")] = 0.3,
+    glands: Annotated[Path | None, typer.Option(help="Folder of pancreases to transplant.")] = None,
+    gland_patients: Annotated[str, typer.Option(help="Only pancreases of these patients: A,B,...")] = "",
+    gland_share: Annotated[float, typer.Option(help="Share of bodies that get another pancreas.")] = 0.7,
+    deformation: Annotated[float, typer.Option(help="Strength of the random deformation.", min=0, max=2)] = 1.0,
     section: Annotated[str, typer.Option(help="training, validation or test.")] = "training",
     without_pancreas: Annotated[float, typer.Option(help="Share of scans cut above or below the pancreas.")] = 0.0,
     in_plane_mm: Annotated[tuple[float, float], typer.Option(help="Range of the pixel spacing.")] = (0.6, 0.95),
@@ -34,8 +39,10 @@ def render(
     settings = ScannerSettings(
         in_plane_spacing_mm=in_plane_mm, slice_thickness_mm=thickness_mm, share_without_pancreas=without_pancreas
     )
-    anatomies = _choose_anatomies(anatomy, patients)
-    orders = plan_scans(count, seed, section, anatomies, procedural_share if anatomies else 1.0, settings, dicom)
+    anatomies = _choose_anatomies(anatomy, patients, "--anatomy", "--patients")
+    chosen_glands = _choose_anatomies(glands, gland_patients, "--glands", "--gland-patients")
+    share = procedural_share if anatomies else 1.0
+    orders = plan_scans(count, seed, section, anatomies, share, settings, dicom, chosen_glands, gland_share, deformation)
     console = Console(stderr=True)
     columns = (TextColumn("rendering"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, TextColumn("{task.fields[last]}"), console=console) as progress:
@@ -67,11 +74,29 @@ def anatomy_build(
     typer.echo(output)
 
 
-def _choose_anatomies(folder: Path | None, patients: str) -> list[Path]:
+def anatomy_glands(
+    source: Annotated[Path, typer.Option(help="Folder of pancreas masks (NIfTI; bit 1 is the gland).")],
+    output: Annotated[Path, typer.Option(help="Folder for the glands; those already there are kept.")],
+    spacing_mm: Annotated[float, typer.Option(help="Edge of a voxel.", min=0.5, max=6.0)] = 1.5,
+) -> None:
+    """Make glands of pancreas masks, for `render --glands` to transplant into bodies."""
+    columns = (TextColumn("building"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, TextColumn("{task.fields[last]}"), console=Console(stderr=True)) as progress:
+        task = progress.add_task("build", total=None, last="reading")
+
+        def show(done: int, total: int, name: str) -> None:
+            progress.update(task, completed=done, total=total, last=name)
+
+        build_glands(source, output, spacing_mm, show)
+    typer.echo(output)
+
+
+def _choose_anatomies(folder: Path | None, patients: str, folder_option: str, patients_option: str) -> list[Path]:
     """Maps of the folder all of whose patients are listed; all of them if none is."""
     if folder is None:
         if patients:
-            raise bad_input("--patients", "it chooses among anatomies", "no --anatomy", "Give --anatomy, too.")
+            rule, received = "it chooses among the maps of a folder", f"no {folder_option}"
+            raise bad_input(patients_option, rule, received, f"Give {folder_option}, too.")
         return []
     paths = list_anatomies(folder)
     wanted = {name.strip() for name in patients.split(",") if name.strip()}
@@ -81,8 +106,8 @@ def _choose_anatomies(folder: Path | None, patients: str) -> list[Path]:
     everyone = set().union(*known.values())
     if wanted - everyone:
         rule, received = f"patients are among {', '.join(sorted(everyone))}", ", ".join(sorted(wanted - everyone))
-        raise bad_input("--patients", rule, received, "Correct the list.")
+        raise bad_input(patients_option, rule, received, "Correct the list.")
     chosen = [path for path in paths if known[path] <= wanted]
     if not chosen:
-        raise bad_input("--patients", "an anatomy is of listed patients only", patients, "List its donors, too.")
+        raise bad_input(patients_option, "a map is of listed patients only", patients, "List its donors, too.")
     return chosen

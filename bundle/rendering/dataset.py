@@ -17,7 +17,7 @@ from bundle.errors import bad_input
 from bundle.files import write_nifti, write_text
 from bundle.rendering.anatomy import read_anatomy
 from bundle.rendering.dicom_series import write_dicom_series
-from bundle.rendering.draws import chance
+from bundle.rendering.draws import chance, integer
 from bundle.rendering.renderer import render_scan, scan_seed
 from bundle.rendering.scanner import ScannerSettings
 from bundle.rendering.tissues import CLASSES
@@ -41,6 +41,8 @@ class ScanOrder:
         anatomy: file to read, None for a procedural body.
         settings: the scanner's.
         dicom: also write a DICOM series.
+        gland: map of another patient's pancreas, to be transplanted into the body.
+        deformation: strength of the random deformation, 1 being the usual one.
     """
 
     name: str
@@ -49,11 +51,17 @@ class ScanOrder:
     anatomy: Path | None
     settings: ScannerSettings
     dicom: bool
+    gland: Path | None = None
+    deformation: float = 1.0
 
     def request(self) -> dict[str, Any]:
         """What the scan depends on, as plain values; equal requests give equal scans."""
-        anatomy = self.anatomy.name if self.anatomy else None
-        return json.loads(json.dumps({"seed": self.seed, "anatomy": anatomy, "settings": asdict(self.settings)}))
+        request: dict[str, Any] = {"seed": self.seed, "anatomy": _name(self.anatomy), "settings": asdict(self.settings)}
+        if self.gland:
+            request["gland"] = _name(self.gland)
+        if self.deformation != 1:
+            request["deformation"] = self.deformation
+        return json.loads(json.dumps(request))
 
 
 def write_dataset(
@@ -99,12 +107,17 @@ def plan_scans(
     procedural_share: float = 0.3,
     settings: ScannerSettings | None = None,
     dicom: bool = False,
+    glands: Sequence[Path] = (),
+    gland_share: float = 0.7,
+    deformation: float = 1.0,
 ) -> list[ScanOrder]:
     """Decide for each scan its anatomy and its seed; the first scans are the same whatever ``count`` is.
 
     Args:
         anatomies: files to draw from, in turn; procedural bodies only if there are none.
         procedural_share: share of procedural bodies among the scans otherwise.
+        glands: maps of pancreases to draw from and transplant into ``gland_share`` of the bodies.
+        deformation: strength of the random deformation.
 
     Raises:
         InputError: unknown section, count below 1, share outside 0-1.
@@ -117,14 +130,17 @@ def plan_scans(
         raise bad_input("procedural share", "a share lies between 0 and 1", procedural_share, "Correct it.")
     generator = torch.Generator().manual_seed(seed)
     settings = settings or ScannerSettings()
-    orders, used = [], 0
+    orders: list[ScanOrder] = []
+    used = 0
+    transplants = torch.Generator().manual_seed(seed)  # of its own: the rest is the same with and without glands
     for index in range(count):
         anatomy = None
         if not chance(generator, procedural_share) and anatomies:
             anatomy = anatomies[used % len(anatomies)]
             used += 1
+        gland = glands[integer(transplants, len(glands))] if glands and chance(transplants, gland_share) else None
         name = f"{section}_{seed}_{index:04d}"
-        orders.append(ScanOrder(name, section, scan_seed(seed, index), anatomy, settings, dicom))
+        orders.append(ScanOrder(name, section, scan_seed(seed, index), anatomy, settings, dicom, gland, deformation))
     return orders
 
 
@@ -159,8 +175,9 @@ def _render_to_files(output: Path, order: ScanOrder) -> dict[str, Any]:
     """Render one scan and write its files, its facts last."""
     _facts_path(output, order).unlink(missing_ok=True)  # they must not vouch for half of a new scan
     anatomy = read_anatomy(order.anatomy) if order.anatomy else None
+    gland = read_anatomy(order.gland) if order.gland else None
     with _one_thread():
-        scan = render_scan(anatomy, order.seed, order.settings)
+        scan = render_scan(anatomy, order.seed, order.settings, gland=gland, deformation=order.deformation)
     images, labels = FOLDERS[order.section]
     write_nifti(scan.image_hu, scan.affine, output / images / f"{order.name}.nii.gz")
     write_nifti(scan.label, scan.affine, output / labels / f"{order.name}.nii.gz")
@@ -196,6 +213,10 @@ def _known_facts(output: Path, order: ScanOrder) -> dict[str, Any] | None:
 
 def _facts_path(output: Path, order: ScanOrder) -> Path:
     return output / "facts" / f"{order.name}.json"
+
+
+def _name(path: Path | None) -> str | None:
+    return path.name if path else None
 
 
 def _entry(order: ScanOrder, facts: dict[str, Any]) -> dict[str, str]:

@@ -17,6 +17,7 @@ from bundle.rendering.body import draw_body
 from bundle.rendering.deformation import deform
 from bundle.rendering.draws import integer
 from bundle.rendering.scanner import RenderedScan, ScannerSettings, acquire
+from bundle.rendering.transplant import transplant
 
 
 def render_scan(
@@ -25,6 +26,8 @@ def render_scan(
     settings: ScannerSettings | None = None,
     device: str | torch.device = "cpu",
     phase: str | None = None,
+    gland: Anatomy | None = None,
+    deformation: float = 1.0,
 ) -> RenderedScan:
     """Deform, paint and scan an anatomy; the same seed gives the same scan.
 
@@ -34,13 +37,17 @@ def render_scan(
         settings: the scanner's; default :class:`ScannerSettings`.
         device: where to compute. Seeds repeat within a kind of device: CPU and GPU differ in their noise.
         phase: contrast phase, drawn if None.
+        gland: whose pancreas takes the place of the body's own, see :func:`~bundle.rendering.transplant.transplant`.
+        deformation: strength of the random deformation, see :func:`~bundle.rendering.deformation.deform`.
     """
     generator = torch.Generator().manual_seed(seed)
     if anatomy is None:
         body = draw_body(generator)
         anatomy = replace(body, patient=f"procedural_{seed}")
     anatomy = replace(anatomy, tissues=anatomy.tissues.to(device))
-    painted = paint(deform(anatomy, generator), generator, phase=phase)
+    if gland is not None:
+        anatomy = transplant(anatomy, replace(gland, tissues=gland.tissues.to(device)), generator)
+    painted = paint(deform(anatomy, generator, deformation), generator, phase=phase)
     scan = acquire(painted, generator, settings or ScannerSettings())
     return replace(scan, facts={"patient": anatomy.patient, "seed": seed, **scan.facts})
 

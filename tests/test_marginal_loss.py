@@ -1,4 +1,4 @@
-"""bundle.training.loss and target: values worked out by hand."""
+"""bundle.losses.marginal and target: values worked out by hand."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from bundle.training import MarginalDiceCELoss, TargetMaskd
+from bundle.losses import MarginalDiceCELoss
+from bundle.training import TargetMaskd
 
 
 def logits_of(label: torch.Tensor, classes: int, sure: float) -> torch.Tensor:

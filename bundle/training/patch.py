@@ -1,0 +1,126 @@
+"""Random patches for training, of the shapes that the windows of inference have."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.transforms import MapTransform, Randomizable
+from torch.nn.functional import grid_sample
+
+
+class RandPatchd(Randomizable, MapTransform):
+    """A rotated and scaled patch at a random place: one resampling for the crop and the augmentation.
+
+    Like the windows of :class:`~bundle.cascade.FittedWindowInferer`, a patch is never larger than the scan: along an
+    axis where the scan is thinner, the patch is the multiple of ``divisor`` that just covers it, so that the network
+    meets thin slabs and not slices repeated. Patches of one batch then differ in size; a batch of several needs
+    ``fitted=False``.
+
+    Args:
+        keys: images and labels (C, X, Y, Z) on one grid.
+        label_key: the key that holds label values; looked up by nearest neighbour.
+        patch_size: (X, Y, Z) voxels.
+        target: label value on which patches are centred with ``target_prob``, shifted by up to a quarter of a patch;
+            the other patches lie anywhere. Without that value in the label all lie anywhere.
+        target_prob: probability of a patch around the target.
+        rotate_rad: largest rotation about each axis; about z only where the patch is fitted to a thin slab.
+        scale_range: sizes are multiplied by a factor between 1 / (1 + ``scale_range``) and 1 + ``scale_range``, and
+            each axis by up to 8 % more or less.
+        slab_prob: probability that the patch covers a slab only, of ``divisor`` voxels or more along z.
+        fitted: whether patches are fitted to thin scans.
+        divisor: sizes of fitted patches are multiples of it.
+    """
+
+    AXIS_SCALE = 0.08
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        label_key: str,
+        patch_size: Sequence[int],
+        target: int = 1,
+        target_prob: float = 0.7,
+        rotate_rad: float = 0.15,
+        scale_range: float = 0.25,
+        slab_prob: float = 0.0,
+        fitted: bool = True,
+        divisor: int = 8,
+    ) -> None:
+        super().__init__(keys)
+        self.label_key = label_key
+        self.patch_size = tuple(patch_size)
+        self.target = target
+        self.target_prob = target_prob
+        self.rotate_rad = rotate_rad
+        self.scale_range = scale_range
+        self.slab_prob = slab_prob if fitted else 0.0
+        self.fitted = fitted
+        self.divisor = divisor
+
+    def __call__(self, data: Mapping[Any, Any]) -> dict[Any, Any]:
+        d = dict(data)
+        label = torch.as_tensor(d[self.label_key])
+        step = self._random_step()
+        size = self._fitted_size(label.shape[-3:], step)
+        points = self._points(label, step, size)
+        shape = torch.tensor(label.shape[-3:])
+        grid = ((2 * points + 1) / shape - 1).flip(-1)[None]
+        for key in self.key_iterator(d):
+            mode = "nearest" if key == self.label_key else "bilinear"
+            values = torch.as_tensor(d[key]).float()[None]
+            d[key] = grid_sample(values, grid, mode=mode, padding_mode="border", align_corners=False)[0]
+        return d
+
+    def _random_step(self) -> np.ndarray:
+        """Voxels of the scan per voxel of the patch, along each axis."""
+        limit = math.log1p(self.scale_range)
+        common = math.exp(self.R.uniform(-limit, limit))
+        return 1 / (common * (1 + self.R.uniform(-self.AXIS_SCALE, self.AXIS_SCALE, size=3)))
+
+    def _fitted_size(self, shape: Sequence[int], step: np.ndarray) -> list[int]:
+        if not self.fitted:
+            return list(self.patch_size)
+        size = [
+            min(most, math.ceil(n / s / self.divisor) * self.divisor)
+            for most, n, s in zip(self.patch_size, shape, step, strict=True)
+        ]
+        if self.R.rand() < self.slab_prob:
+            size[2] = self.divisor * int(self.R.randint(1, size[2] // self.divisor + 1))
+        return size
+
+    def _points(self, label: torch.Tensor, step: np.ndarray, size: Sequence[int]) -> torch.Tensor:
+        """(X, Y, Z, 3) voxel coordinates in the scan of the patch's voxels."""
+        linear = self._rotation(slab=size[2] < self.patch_size[2]) @ np.diag(step)
+        axes = [torch.arange(n, dtype=torch.float32) - (n - 1) / 2 for n in size]
+        offsets = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
+        centre = self._centre(label, np.asarray(size) * step)
+        return offsets @ torch.from_numpy(linear.T).float() + torch.from_numpy(centre).float()
+
+    def _centre(self, label: torch.Tensor, extent: np.ndarray) -> np.ndarray:
+        """Where the patch of ``extent`` voxels of the scan is centred: inside the scan where it fits."""
+        shape = np.asarray(label.shape[-3:])
+        voxels = (label[0] == self.target).nonzero()
+        if len(voxels) and self.R.rand() < self.target_prob:
+            centre = voxels[int(self.R.randint(len(voxels)))].numpy() + self.R.uniform(-0.25, 0.25, size=3) * extent
+        else:
+            centre = self.R.uniform(0, 1, size=3) * (shape - 1)
+        low, high = (extent - 1) / 2, shape - 1 - (extent - 1) / 2
+        return np.where(low <= high, np.clip(centre, low, high), (shape - 1) / 2)
+
+    def _rotation(self, slab: bool) -> np.ndarray:
+        angles = self.R.uniform(-self.rotate_rad, self.rotate_rad, size=3)
+        if slab:
+            angles[:2] = 0
+        matrix = np.eye(3)
+        for axis, angle in enumerate(angles):
+            i, j = [a for a in range(3) if a != axis]
+            turn = np.eye(3)
+            turn[i, i] = turn[j, j] = math.cos(angle)
+            turn[i, j], turn[j, i] = -math.sin(angle), math.sin(angle)
+            matrix = matrix @ turn
+        return matrix
