@@ -42,7 +42,8 @@ def render(
     anatomies = _choose_anatomies(anatomy, patients, "--anatomy", "--patients")
     chosen_glands = _choose_anatomies(glands, gland_patients, "--glands", "--gland-patients")
     share = procedural_share if anatomies else 1.0
-    orders = plan_scans(count, seed, section, anatomies, share, settings, dicom, chosen_glands, gland_share, deformation)
+    scans = (count, seed, section, anatomies, share, settings, dicom)
+    orders = plan_scans(*scans, glands=chosen_glands, gland_share=gland_share, deformation=deformation)
     console = Console(stderr=True)
     columns = (TextColumn("rendering"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, TextColumn("{task.fields[last]}"), console=console) as progress:
