@@ -39,7 +39,8 @@ class FittedWindowInferer(Inferer):
 
     Args:
         roi_size: largest window, (X, Y, Z) voxels.
-        divisor: windows smaller than that are multiples of it, as the network's poolings need.
+        divisor: windows smaller than that are multiples of it, as the network's poolings need, and at least twice as
+            large: with a single voxel at the deepest level PyTorch 2.13 returns NaN (bfloat16, channels last).
         **window_kwargs: passed to :class:`monai.inferers.SlidingWindowInferer`.
     """
 
@@ -51,7 +52,7 @@ class FittedWindowInferer(Inferer):
 
     def __call__(self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any) -> Any:
         """Return the network's output (B, N, X, Y, Z) for ``inputs`` (B, C, X, Y, Z)."""
-        fitted = [-(-n // self.divisor) * self.divisor for n in inputs.shape[-3:]]
+        fitted = [max(2, -(-n // self.divisor)) * self.divisor for n in inputs.shape[-3:]]
         roi_size = [min(largest, fit) for largest, fit in zip(self.roi_size, fitted)]
         return SlidingWindowInferer(roi_size, **self.window_kwargs)(inputs, network, *args, **kwargs)
 

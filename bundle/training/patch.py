@@ -31,9 +31,9 @@ class RandPatchd(Randomizable, MapTransform):
         rotate_rad: largest rotation about each axis; about z only where the patch is fitted to a thin slab.
         scale_range: sizes are multiplied by a factor between 1 / (1 + ``scale_range``) and 1 + ``scale_range``, and
             each axis by up to 8 % more or less.
-        slab_prob: probability that the patch covers a slab only, of ``divisor`` voxels or more along z.
+        slab_prob: probability that the patch covers a slab only, of two ``divisor`` voxels or more along z.
         fitted: whether patches are fitted to thin scans.
-        divisor: sizes of fitted patches are multiples of it.
+        divisor: sizes of fitted patches are multiples of it, at least two.
     """
 
     AXIS_SCALE = 0.08
@@ -86,11 +86,11 @@ class RandPatchd(Randomizable, MapTransform):
         if not self.fitted:
             return list(self.patch_size)
         size = [
-            min(most, math.ceil(n / s / self.divisor) * self.divisor)
+            min(most, max(2, math.ceil(n / s / self.divisor)) * self.divisor)
             for most, n, s in zip(self.patch_size, shape, step, strict=True)
         ]
         if self.R.rand() < self.slab_prob:
-            size[2] = self.divisor * int(self.R.randint(1, size[2] // self.divisor + 1))
+            size[2] = self.divisor * int(self.R.randint(2, max(2, size[2] // self.divisor) + 1))
         return size
 
     def _points(self, label: torch.Tensor, step: np.ndarray, size: Sequence[int]) -> torch.Tensor:
