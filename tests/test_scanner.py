@@ -100,6 +100,11 @@ def test_scan_without_pancreas_needs_room():
         scan(painted=short, share_without_pancreas=1.0)
 
 
+def test_slab_has_enough_slices_to_be_read():
+    rendered = scan(share_slab=1.0, slab_mm=(10.0, 10.0))
+    assert rendered.image_hu.shape[2] == 8  # slices of 4 mm
+
+
 def test_slab_is_as_long_as_asked():
     rendered = scan(share_slab=1.0, slab_mm=(40.0, 40.0))
     assert rendered.image_hu.shape[2] == 10  # slices of 4 mm

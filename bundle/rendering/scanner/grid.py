@@ -13,6 +13,9 @@ from bundle.rendering.draws import chance, integer, uniform
 from bundle.rendering.scanner.settings import ScannerSettings
 from bundle.rendering.tissues import Tissue
 
+MIN_SLICES = 8
+"""Fewer are no scan that the bundle's readers accept."""
+
 TISSUE_DENSITY = 500.0
 """HU above air from which a voxel belongs to the body."""
 
@@ -64,7 +67,7 @@ def draw_length(
     if without and len(gland):
         return *_beside_gland(low_mm, high_mm, length_mm, thickness_mm, generator, settings), "without pancreas"
     if slab:
-        wanted_mm = min(uniform(generator, *settings.slab_mm), length_mm)
+        wanted_mm = min(max(uniform(generator, *settings.slab_mm), MIN_SLICES * thickness_mm), length_mm)
         middle_mm = uniform(generator, low_mm, high_mm) if len(gland) else uniform(generator, 0, length_mm)
         bottom_mm = min(max(middle_mm - wanted_mm / 2, 0.0), length_mm - wanted_mm)
         return bottom_mm, bottom_mm + wanted_mm, "slab"
@@ -114,7 +117,7 @@ def _beside_gland(
     settings: ScannerSettings,
 ) -> tuple[float, float]:
     gap_mm = uniform(generator, *settings.gap_mm)
-    shortest_mm = max(4 * thickness_mm, settings.slab_mm[0])
+    shortest_mm = max(MIN_SLICES * thickness_mm, settings.slab_mm[0])
     for needed_mm in (gap_mm + thickness_mm, settings.gap_mm[0] + thickness_mm):
         below, above = (0.0, low_mm - needed_mm), (high_mm + needed_mm, length_mm)
         fitting = [room for room in (below, above) if room[1] - room[0] >= shortest_mm]
