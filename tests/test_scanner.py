@@ -96,7 +96,7 @@ def test_scan_without_pancreas_shows_none():
 def test_scan_without_pancreas_needs_room():
     short = block()
     short = Painted(short.image_hu[..., 14:24], short.label[..., 14:24], 4.0, {})
-    with pytest.raises(InputError, match="reaches 30 mm beyond the gap"):
+    with pytest.raises(InputError, match="reaches 32 mm beyond the gap"):
         scan(painted=short, share_without_pancreas=1.0)
 
 
