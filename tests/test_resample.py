@@ -15,10 +15,10 @@ def along(axis: int, values: list[float]) -> torch.Tensor:
     return torch.tensor(values).reshape(shape)
 
 
-def resampled_row(axis: int, values: list[float], length: int) -> list[float]:
+def resampled_row(axis: int, values: list[float], length: int, method: str = "linear") -> list[float]:
     size = [1, 1, 1]
     size[axis] = length
-    return resample(along(axis, values), (size[0], size[1], size[2])).flatten().tolist()
+    return resample(along(axis, values), (size[0], size[1], size[2]), method).flatten().tolist()
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -103,3 +103,39 @@ def test_label_there_and_back_is_the_label():
     label = torch.randint(0, 4, (1, 5, 6, 7), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     fine = resample_label(label, (15, 18, 21))
     assert torch.equal(fine[:, 1::3, 1::3, 1::3], label)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_mean_averages_over_the_new_voxel(axis):
+    assert resampled_row(axis, [0, 1, 2, 9, 4, 4, 4, 4], 2, "mean") == pytest.approx([3, 4])
+    # Three voxels into two: each takes one and a half.
+    assert resampled_row(axis, [2, 4, 8], 2, "mean") == pytest.approx([(2 + 4 / 2) / 1.5, (4 / 2 + 8) / 1.5])
+
+
+def test_nearest_takes_one_of_every_four():
+    volume = torch.arange(8).reshape(1, 8, 1, 1)
+    assert resample(volume, (2, 1, 1), "nearest").flatten().tolist() == [1, 5]
+
+
+# SPEC T-56: half the resolution by skipping, nearest back.
+def test_t56_label_at_half_the_resolution_is_itself_on_even_coordinates():
+    label = torch.randint(0, 3, (1, 8, 6, 10), generator=torch.Generator().manual_seed(0))
+    half = resample_label(label, (4, 3, 5), "nearest")
+    assert torch.equal(half, label[:, ::2, ::2, ::2])
+    assert torch.equal(resample_label(half, (8, 6, 10), "nearest")[:, ::2, ::2, ::2], half)
+
+
+@pytest.mark.parametrize("method", ["mean", "nearest"])
+def test_constant_stays_constant_by_every_method(method):
+    for size in ((5, 7, 3), (40, 8, 11)):
+        assert torch.allclose(resample(torch.full((1, 6, 9, 4), 3.0), size, method), torch.full((1, *size), 3.0))
+
+
+def test_label_by_mean_is_the_value_of_most_voxels():
+    label = torch.tensor([0, 0, 1, 1, 1, 0, 0, 0, 2, 2, 2, 1]).reshape(1, 12, 1, 1)
+    assert resample_label(label, (3, 1, 1), "mean").flatten().tolist() == [0, 0, 2]
+
+
+def test_unknown_method_is_refused():
+    with pytest.raises(ValueError, match="method must be one of"):
+        resample(torch.zeros(1, 4, 4, 4), (2, 2, 2), "cubic")

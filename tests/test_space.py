@@ -100,3 +100,21 @@ def test_input_affine_is_left_as_it_was():
     data = scan_and_label()
     ResampleToSpacingd(["image", "label"], (3, 3, 3))(data)
     assert torch.equal(data["image"].affine, AFFINE)
+
+
+def test_crop_grows_the_label_by_voxels():
+    cropped = CropAroundLabeld(["image", "label"], "label", margin_voxels=2)(scan_and_label())
+    assert cropped["image"].shape == (1, 8, 6, 6)
+    assert cropped["image"][0, 0, 0, 0] == 6
+
+
+def test_voxels_of_a_plain_tensor_are_one_millimetre():
+    data = {key: volume.as_tensor() for key, volume in scan_and_label().items()}
+    assert CropAroundLabeld("image", "label", margin_mm=1)(data)["image"].shape == (1, 6, 4, 4)
+
+
+@pytest.mark.parametrize("resampling", ["linear", "mean", "nearest"])
+def test_downsampling_counts_voxels(resampling):
+    resample = ResampleToSpacingd(["image", "label"], downsample=4, resampling=resampling)
+    data = resample(scan_and_label())
+    assert grid_of(data["image"]) == grid_of(data["label"]) == Grid((5, 4, 3), (4.0, 8.0, 16.0))
