@@ -10,7 +10,7 @@ import torch
 from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 
 from bundle.evaluation.metrics import METRICS, case_metrics
-from bundle.evaluation.region import region_metrics
+from bundle.evaluation.region import REGION_METRICS, UNION_METRICS, region_metrics
 from bundle.geometry import Box
 from bundle.memory import peak_memory_mb, reset_peak_memory
 
@@ -145,12 +145,12 @@ def test_region_recall_counts_truth_voxels():
 def test_overlapping_boxes_count_once():
     label = row("..####....")
     found = region_metrics([Box((0, 0, 0), (4, 1, 1)), Box((2, 0, 0), (6, 1, 1))], label)
-    assert found == pytest.approx({"roi_recall": 1, "roi_lost": 0, "roi_iou": 4 / 6})
+    assert [found[name] for name in UNION_METRICS] == pytest.approx([1, 0, 4 / 6])
 
 
 def test_box_outside_the_grid_is_cut():
     found = region_metrics([Box((-3, -1, 0), (4, 5, 1))], row("..####...."))
-    assert found == pytest.approx({"roi_recall": 2 / 4, "roi_lost": 2 / 4, "roi_iou": 2 / 6})
+    assert [found[name] for name in UNION_METRICS] == pytest.approx([2 / 4, 2 / 4, 2 / 6])
 
 
 def test_no_box_loses_everything():
@@ -159,6 +159,36 @@ def test_no_box_loses_everything():
 
 def test_region_of_empty_truth_is_undefined():
     assert all(math.isnan(value) for value in region_metrics([Box((0, 0, 0), (1, 1, 1))], row("....")).values())
+
+
+# Zhao 2019, table 2. Truth 10 x 1 x 1 voxels in 40 x 1 x 1: its tight box is [15, 25), grown by 10 it is [5, 35).
+def test_each_box_is_compared_to_the_truths_tight_and_grown_box():
+    label = np.zeros((40, 1, 1), dtype=bool)
+    label[15:25:3] = True
+    found = region_metrics([Box((17, 0, 0), (29, 1, 1)), Box((0, 0, 0), (30, 1, 1))], label)
+    assert tuple(found) == REGION_METRICS
+    # Box 1 has 8 of the 10 voxels and 12 of the 30, box 2 all 10 and 25.
+    assert {name: value for name, value in found.items() if name.startswith("box")} == pytest.approx(
+        {
+            "box1_recall": 8 / 10,
+            "box1_recall_plus10": 12 / 30,
+            "box1_iou": 8 / 14,
+            "box1_iou_plus10": 12 / 30,
+            "box2_recall": 1,
+            "box2_recall_plus10": 25 / 30,
+            "box2_iou": 10 / 30,
+            "box2_iou_plus10": 25 / 35,
+        }
+    )
+
+
+def test_box_beside_the_truth_has_nothing_of_it():
+    found = region_metrics([Box((0, 0, 0), (2, 1, 1))], row("....##"))
+    assert found["box1_recall"] == found["box1_iou"] == 0
+
+
+def test_one_box_has_no_metrics_of_a_second():
+    assert not [name for name in region_metrics([Box((0, 0, 0), (2, 1, 1))], row(".##.")) if name.startswith("box2")]
 
 
 def test_peak_memory_sees_a_large_array():

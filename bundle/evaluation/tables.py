@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bundle.evaluation.metrics import METRICS
-from bundle.evaluation.region import REGION_METRICS
+from bundle.evaluation.region import BOX_METRICS, UNION_METRICS
 from bundle.files import replacing
 
 Row = Mapping[str, Any]
@@ -23,11 +23,15 @@ TEXT_COLUMNS = ("case", "stage", "outcome", "scans", "metric", "against")
 
 
 def case_columns(rows: Iterable[Row]) -> list[str]:
-    """Return the columns of the per-case table: the fixed ones and one ``seconds_*`` for each step that was timed."""
-    seconds = dict.fromkeys(name for row in rows for name in row if name.startswith("seconds_"))
-    steps = [name for name in seconds if name != "seconds_total"]
-    total = ["seconds_total"] if "seconds_total" in seconds else []
-    return ["case", "stage", "outcome", *METRICS, *REGION_METRICS, *steps, *total, "peak_memory_mb"]
+    """Return the columns of the per-case table: the fixed ones, those of single boxes, ``seconds_*`` of each step.
+
+    Boxes that no scan has and steps that none was timed for are left out.
+    """
+    names = dict.fromkeys(name for row in rows for name in row)
+    boxes = [name for name in BOX_METRICS if name in names]
+    steps = [name for name in names if name.startswith("seconds_") and name != "seconds_total"]
+    total = ["seconds_total"] if "seconds_total" in names else []
+    return ["case", "stage", "outcome", *METRICS, *UNION_METRICS, *boxes, *steps, *total, "peak_memory_mb"]
 
 
 def write_table(rows: Iterable[Row], columns: Sequence[str], path: Path) -> None:
