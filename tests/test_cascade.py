@@ -10,7 +10,17 @@ from monai.data import MetaTensor, decollate_batch, list_data_collate
 from monai.inferers import SimpleInferer
 from torch import nn
 
-from bundle.cascade import BoxRule, CascadeInferer, CascadeReport, FixedBoxRule, Region, SeveralRules, Stage, Vote
+from bundle.cascade import (
+    BoxRule,
+    CascadeInferer,
+    CascadeReport,
+    FixedBoxRule,
+    Growth,
+    Region,
+    SeveralRules,
+    Stage,
+    Vote,
+)
 from bundle.cascade import whole_scan as whole_scan_of
 from bundle.errors import InputError
 from bundle.geometry import Box
@@ -226,3 +236,16 @@ def test_input_that_is_no_scan_is_refused(inputs, message):
 def test_localizer_without_region_rule_is_refused():
     with pytest.raises(ValueError, match="'localize' and 'region_rule'"):
         CascadeInferer(stage(), Threshold(), stage())
+
+
+def test_a_region_too_small_for_the_organ_grows_until_it_holds_it():
+    growth = Growth(step_mm=4, times=3)
+    result = cascade(region_rule=FixedBoxRule((4, 24, 24), min_share=1), growth=growth).run(scan(), Threshold())
+    assert torch.equal(result.pred.as_tensor() > 0.5, organ_mask())
+    assert result.report.boxes[0].start[0] < ORGAN.start[0] and result.report.boxes[0].stop[0] > ORGAN.stop[0]
+
+
+def test_regions_that_are_given_do_not_grow():
+    box = Box((10, 6, 4), (14, 12, 10))
+    result = cascade(growth=Growth()).run(scan(), Threshold(), regions=[Region(box)])
+    assert result.report.boxes == [box]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bundle.preprocess import HUWindows, HUWindowsd
+from bundle.preprocess import HUWindows, Intensityd
 
 
 def test_each_window_is_clipped_and_scaled_to_its_own_channel():
@@ -32,6 +32,6 @@ def test_window_that_does_not_rise_is_refused(window):
 
 def test_dictionary_form_changes_its_keys_alone():
     data = {"image": torch.zeros(1, 2, 2, 2), "label": torch.ones(1, 2, 2, 2)}
-    result = HUWindowsd("image", HUWindows([(-100, 100)]))(data)
+    result = Intensityd("image", HUWindows([(-100, 100)]))(data)
     assert (result["image"] == 0.5).all()
     assert (result["label"] == 1).all()

@@ -149,3 +149,10 @@ def test_whole_volume_is_padded_for_the_network_and_cut_again():
     assert network.seen[0].shape == (1, 1, 16, 16, 8)
     assert answer.shape == (1, 3, 9, 16, 1)
     assert torch.equal(answer[:, 1:2], image)
+
+
+def test_network_sees_the_mean_of_the_voxels_that_make_one():
+    network = Logits()
+    plain(downsample=2, resampling="mean")(SCAN, GRID, GRID.box, network)
+    expected = torch.nn.functional.avg_pool3d(SCAN, 2)
+    torch.testing.assert_close(network.seen[0][0], expected)

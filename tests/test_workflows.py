@@ -65,6 +65,7 @@ def common(dataset: Path, output: Path) -> dict:
         "device": "$torch.device('cpu')",
         "num_workers": 0,
         "network_def": UNET,
+        "localizer_def": UNET,
     }
 
 
@@ -72,22 +73,23 @@ def training(dataset: Path, output: Path, **more) -> dict:
     settings = {
         "max_epochs": 1,
         "val_interval": 1,
-        "spacing_mm": [6, 6, 6],
-        "patch_size": [16, 16, 16],
+        **{f"{stage}#spacing_mm": [6, 6, 6] for stage in ("localize", "segment")},
+        **{f"{stage}#inferer#roi_size": [16, 16, 16] for stage in ("localize", "segment")},
+        **{f"{stage}_patch#patch_size": [16, 16, 16] for stage in ("localizer", "segmenter")},
         "amp": False,
     }
     return common(dataset, output) | settings | more
 
 
 def deterministic(dataset: Path, output: Path, **more) -> dict:
-    settings = {"random_transforms": [CROP], "train#dataloader#shuffle": False, "batch_size": 2}
+    settings = {"segmenter_patch": CROP, "augmentation": [], "train#dataloader#shuffle": False, "batch_size": 2}
     return training(dataset, output, **(settings | more))
 
 
 def inference(dataset: Path, output: Path, **more) -> dict:
     windows = {"localize_windows#roi_size": [16, 16, 16], "segment#inferer#roi_size": [16, 16, 16]}
     spacing = {"localize#spacing_mm": [6, 6, 6], "segment#spacing_mm": [3, 3, 3]}
-    return common(dataset, output) | windows | spacing | {"localizer_def": UNET, "amp": False} | more
+    return common(dataset, output) | windows | spacing | {"amp": False} | more
 
 
 def workflow(kind: str, configs: list[str], overrides: dict) -> ConfigWorkflow:

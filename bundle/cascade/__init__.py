@@ -1,6 +1,7 @@
 """The cascade: localize, choose regions, segment them, paste the result back."""
 
 from bundle.cascade.fusion import Fusion, RegionPrediction, Replace, Vote
+from bundle.cascade.growth import Growth
 from bundle.cascade.inferer import CascadeInferer, CascadeResult
 from bundle.cascade.inferers import FittedWindowInferer, MixedPrecisionInferer, WholeVolumeInferer
 from bundle.cascade.region import (
@@ -16,6 +17,7 @@ from bundle.cascade.region import (
 )
 from bundle.cascade.report import CascadeReport
 from bundle.cascade.stage import Stage, StageOutput
+from bundle.cascade.stage_inferer import StageInferer
 
 __all__ = [
     "BoxRule",
@@ -26,6 +28,7 @@ __all__ = [
     "FittedWindowInferer",
     "FixedBoxRule",
     "Fusion",
+    "Growth",
     "Localization",
     "MaskRule",
     "MixedPrecisionInferer",
@@ -35,6 +38,7 @@ __all__ = [
     "Replace",
     "SeveralRules",
     "Stage",
+    "StageInferer",
     "StageOutput",
     "Vote",
     "WholeVolumeInferer",

@@ -12,9 +12,10 @@ from monai.inferers import Inferer
 from torch import nn
 
 from bundle.cascade.fusion import Fusion, RegionPrediction, Replace, on_scan_grid
+from bundle.cascade.growth import Growth
 from bundle.cascade.region import Localization, Region, whole_scan
 from bundle.cascade.report import NOT_FOUND, CascadeReport
-from bundle.cascade.stage import Stage
+from bundle.cascade.stage import Stage, StageOutput
 from bundle.errors import bad_input
 from bundle.geometry import Grid
 from bundle.memory import peak_memory_mb
@@ -58,6 +59,7 @@ class CascadeInferer(Inferer):
         fusion: the regions' predictions to one answer; by default the segmenter's probabilities as they are.
         fallback: regions to segment when the rule finds none; by default there are none and the outcome is
             ``not_found``, with an empty mask.
+        growth: makes a region larger where the organ reaches its wall, and has it segmented again; None never does.
         min_volume_ml: a mask below this volume counts as not found and becomes empty.
         threshold: least probability of that mask.
     """
@@ -70,6 +72,7 @@ class CascadeInferer(Inferer):
         region_rule: Callable[[Localization], list[Region]] | None = None,
         fusion: Fusion | None = None,
         fallback: Callable[[Grid], list[Region]] | None = None,
+        growth: Growth | None = None,
         min_volume_ml: float = 0.0,
         threshold: float = 0.5,
     ) -> None:
@@ -83,6 +86,7 @@ class CascadeInferer(Inferer):
         self.region_rule = region_rule
         self.fusion = fusion or Replace()
         self.fallback = fallback
+        self.growth = growth
         self.min_volume_ml = min_volume_ml
         self.threshold = threshold
 
@@ -102,17 +106,16 @@ class CascadeInferer(Inferer):
         Args:
             inputs: the scan in HU, a MetaTensor that knows its affine.
             network: the segmenter.
-            regions: segment these, without asking the localizer.
+            regions: segment these as they are, without asking the localizer.
         """
         scan, grid = _scan_and_grid(inputs)
         device = next(network.parameters()).device
         report = CascadeReport()
-        localization = None
+        localization, growth = None, None
         if regions is None:
             localization, regions = self._find(scan, grid, report)
-        report.boxes = [region.box for region in regions]
-
-        predictions, extra = self._segment(scan, grid, regions, network, report)
+            growth = self.growth
+        predictions, extra = self._segment(scan, grid, regions, growth, network, report)
         with report.timed("paste", device):
             pred = self._paste(predictions, localization, grid, report)
         report.peak_memory_mb = peak_memory_mb()
@@ -145,17 +148,37 @@ class CascadeInferer(Inferer):
         return localization, self.fallback(grid)
 
     def _segment(
-        self, scan: torch.Tensor, grid: Grid, regions: Sequence[Region], network: nn.Module, report: CascadeReport
+        self,
+        scan: torch.Tensor,
+        grid: Grid,
+        regions: Sequence[Region],
+        growth: Growth | None,
+        network: nn.Module,
+        report: CascadeReport,
     ) -> tuple[list[RegionPrediction], list[dict[str, torch.Tensor]]]:
+        """Return what the segmenter says of each region, grown where need be; the report gets the final boxes."""
         device = next(network.parameters()).device
         predictions, extra = [], []
         for region in regions:
             with report.timed("segment", device):
-                output = self.segment(scan, grid, region.box, network)
+                region, output = self._segment_region(scan, grid, region, growth, network)
+            report.boxes.append(region.box)
             with report.timed("paste", device):
                 predictions.append(on_scan_grid(output.probability, region))
             extra.append(output.extra)
         return predictions, extra
+
+    def _segment_region(
+        self, scan: torch.Tensor, grid: Grid, region: Region, growth: Growth | None, network: nn.Module
+    ) -> tuple[Region, StageOutput]:
+        output = self.segment(scan, grid, region.box, network)
+        if growth is not None:
+            for _ in range(growth.times):
+                grown = growth(region, output.probability, grid)
+                if grown is None:
+                    break
+                region, output = grown, self.segment(scan, grid, grown.box, network)
+        return region, output
 
     def _paste(
         self,

@@ -13,6 +13,7 @@ from torch import nn
 from bundle.errors import bad_input
 from bundle.geometry import Box, Grid
 from bundle.preprocess import HUWindows, resample
+from bundle.preprocess.whole_scan import WholeScanIntensity
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,9 @@ class Stage:
         inferer: how the network covers the box, in one piece or by windows.
         spacing_mm: (X, Y, Z) of the stage's grid; None keeps the scan's own.
         downsample: instead, how many scan voxels make one voxel of the stage along each axis.
-        intensity: Hounsfield units (1, X, Y, Z) to network input (C, X, Y, Z).
+        resampling: method of :func:`~bundle.preprocess.resample.resample` to that grid.
+        intensity: Hounsfield units (1, X, Y, Z) to network input (C, X, Y, Z); a
+            :class:`~bundle.preprocess.whole_scan.WholeScanIntensity` is shown the whole scan before.
         channels: classes to keep, in this order; never the background.
         activation: ``softmax``, ``sigmoid``, or ``none`` for a network that returns probabilities.
         head: the output that holds the classes, where the network returns several (a mapping's key).
@@ -54,6 +57,7 @@ class Stage:
         activation: str = "softmax",
         head: str = "pred",
         amp: bool = True,
+        resampling: str = "linear",
     ) -> None:
         if activation not in _ACTIVATIONS:
             raise ValueError(f"activation must be one of {sorted(_ACTIVATIONS)}, got {activation!r}")
@@ -65,16 +69,22 @@ class Stage:
         self.activation = activation
         self.head = head
         self.amp = amp
+        self.resampling = resampling
 
     def __call__(self, scan: torch.Tensor, scan_grid: Grid, box: Box, network: nn.Module) -> StageOutput:
         """Return what ``network`` says of ``scan`` (1, X, Y, Z), in HU on ``scan_grid``, inside ``box``."""
         grid = self.grid(scan_grid.crop(box))
         device = next(network.parameters()).device
-        inputs = self.intensity(resample(box.crop(scan).to(device), grid.size))[None]
-        output = self.inferer(inputs, _Probabilities(network, self))
-        outputs = dict(output) if isinstance(output, Mapping) else {self.head: output}
+        intensity = self.intensity.fitted(scan) if isinstance(self.intensity, WholeScanIntensity) else self.intensity
+        inputs = intensity(resample(box.crop(scan).to(device), grid.size, self.resampling))[None]
+        outputs = self.infer(inputs, network)
         probability = outputs.pop(self.head)[0]
         return StageOutput(probability, grid, {name: values[0] for name, values in outputs.items()})
+
+    def infer(self, inputs: torch.Tensor, network: nn.Module) -> dict[str, torch.Tensor]:
+        """Return what ``network`` says of network input (1, C, X, Y, Z), by head; the main one as probabilities."""
+        output = self.inferer(inputs, _Probabilities(network, self))
+        return dict(output) if isinstance(output, Mapping) else {self.head: output}
 
     def grid(self, box_grid: Grid) -> Grid:
         """Return the stage's grid over a piece of the scan."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from monai.data import MetaTensor
 
 from bundle.cascade.region import Localization, Region
+from bundle.cascade.stage import Stage
 from bundle.preprocess import grid_of, resample
 
 
@@ -16,19 +17,18 @@ class TrueRegion:
     Args:
         region_rule: the rule of the cascade that is evaluated, for example :class:`~bundle.cascade.region.BoxRule`.
         value: label value of the organ.
-        spacing_mm: (X, Y, Z) of the grid that the rule looks at; the localizer's, for a rule that counts its margin in
-            voxels. None is the scan's own grid.
+        stage: the localizer's stage, on whose grid the rule looks; None is the scan's own grid.
     """
 
     def __init__(
         self,
         region_rule: Callable[[Localization], list[Region]],
         value: int = 1,
-        spacing_mm: Sequence[float] | None = None,
+        stage: Stage | None = None,
     ) -> None:
         self.region_rule = region_rule
         self.value = value
-        self.spacing_mm = spacing_mm
+        self.stage = stage
 
     def __call__(self, label: MetaTensor) -> list[Region]:
         """Return the regions for ``label`` (1, X, Y, Z), in voxels of its grid; none if the organ isn't in it."""
@@ -36,5 +36,5 @@ class TrueRegion:
         organ = label.as_tensor() == self.value
         if not organ.any():
             return []
-        grid = scan_grid if self.spacing_mm is None else scan_grid.resampled(self.spacing_mm)
+        grid = scan_grid if self.stage is None else self.stage.grid(scan_grid)
         return self.region_rule(Localization(resample(organ, grid.size), grid, scan_grid))

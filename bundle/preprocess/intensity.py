@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from monai.config import KeysCollection
@@ -31,15 +31,25 @@ class HUWindows:
         return torch.cat(channels, dim=-4)
 
 
-class HUWindowsd(MapTransform):
-    """Dictionary form of :class:`HUWindows`."""
+class Intensityd(MapTransform):
+    """Dictionary form of what turns Hounsfield units into network input, such as :class:`HUWindows`.
 
-    def __init__(self, keys: KeysCollection, windows: HUWindows, allow_missing_keys: bool = False) -> None:
+    Args:
+        keys: images (1, X, Y, Z) in HU.
+        intensity: called with each.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        intensity: Callable[[torch.Tensor], torch.Tensor],
+        allow_missing_keys: bool = False,
+    ) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.windows = windows
+        self.intensity = intensity
 
     def __call__(self, data: dict) -> dict:
         d = dict(data)
         for key in self.key_iterator(d):
-            d[key] = self.windows(d[key])
+            d[key] = self.intensity(d[key])
         return d

@@ -5,5 +5,6 @@ from bundle.training.patch import RandPatchd
 from bundle.training.progress import TrainingProgress
 from bundle.training.resume import Resume
 from bundle.training.target import TargetMaskd
+from bundle.training.time_budget import TimeBudget
 
-__all__ = ["RandPatchd", "Resume", "TargetMaskd", "TrainingProgress", "file_version_hash"]
+__all__ = ["RandPatchd", "Resume", "TargetMaskd", "TimeBudget", "TrainingProgress", "file_version_hash"]

@@ -1,4 +1,4 @@
-"""From network outputs and labels to masks of the target organ, for validation metrics."""
+"""From labels to masks of the target organ, for validation metrics."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from monai.transforms import MapTransform
 
 
 class TargetMaskd(MapTransform):
-    """Mask (1, X, Y, Z) of one class, from logits (N, X, Y, Z) by the largest, or from class indices (1, X, Y, Z).
+    """Mask (1, X, Y, Z) of one class, from class indices (1 or more, X, Y, Z) in the first channel.
 
     Args:
-        keys: logits or class indices.
+        keys: class indices.
         target: the class.
     """
 
@@ -21,7 +21,5 @@ class TargetMaskd(MapTransform):
     def __call__(self, data: dict) -> dict:
         d = dict(data)
         for key in self.key_iterator(d):
-            values = d[key]
-            classes = values.argmax(dim=0, keepdim=True) if len(values) > 1 else values
-            d[key] = (classes == self.target).float()
+            d[key] = (d[key][:1] == self.target).float()
         return d
