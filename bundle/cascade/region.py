@@ -89,7 +89,9 @@ class BoxRule(RegionRule):
     Args:
         margin_mm: on both sides of each axis, one number or (X, Y, Z).
         margin_voxels: instead, in voxels of the grid that is looked at.
-        min_size_mm: the box grows about its middle to at least this size.
+        min_size_mm: after that and inside the scan, the box grows about its middle to at least this size, and moves
+            where it would leave the scan: a window's worth of voxels at the border too.
+        min_size_voxels: the same in voxels of the scan's grid.
         **foreground: see :class:`RegionRule`.
     """
 
@@ -98,18 +100,21 @@ class BoxRule(RegionRule):
         margin_mm: float | Sequence[float] = 0.0,
         margin_voxels: int = 0,
         min_size_mm: Sequence[float] = (0, 0, 0),
+        min_size_voxels: Sequence[int] = (0, 0, 0),
         **foreground: float,
     ) -> None:
         super().__init__(**foreground)  # type: ignore[arg-type]
         self.margin_mm = (margin_mm,) * 3 if isinstance(margin_mm, int | float) else tuple(margin_mm)
         self.margin_voxels = margin_voxels
         self.min_size_mm = tuple(min_size_mm)
+        self.min_size_voxels = tuple(min_size_voxels)
 
     def _region(self, foreground: torch.Tensor, box: Box, grid: Grid, scan_grid: Grid) -> Region:
         box = box.grow([self.margin_voxels] * 3).on(grid, scan_grid)
         box = box.grow([round(mm / s) for mm, s in zip(self.margin_mm, scan_grid.spacing_mm)])
-        box = box.at_least([round(mm / s) for mm, s in zip(self.min_size_mm, scan_grid.spacing_mm)])
-        return Region(box.clip(scan_grid.size))
+        least_mm = [round(mm / s) for mm, s in zip(self.min_size_mm, scan_grid.spacing_mm)]
+        box = box.clip(scan_grid.size).at_least([max(n) for n in zip(least_mm, self.min_size_voxels)])
+        return Region(box.shift_inside(scan_grid.size))
 
 
 class FixedBoxRule(RegionRule):
