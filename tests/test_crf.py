@@ -150,10 +150,10 @@ def test_a_factor_is_exact_where_nodes_would_outnumber_voxels():
 
 
 def test_nodes_reach_two_sigma_beyond_the_positions():
-    nodes = gaussian_nodes(0, 255, sigma=10, step=0.7)  # 295 / 7 = 42.1 steps
+    nodes = gaussian_nodes(length=25.5, step=0.7)  # 29.5 / 0.7 = 42.1 steps
     assert len(nodes) == 44
-    assert float(nodes[0]) == pytest.approx(127.5 - 21.5 * 7)
-    assert float(nodes[-1]) == pytest.approx(127.5 + 21.5 * 7)
+    assert float(nodes[0]) == pytest.approx(12.75 - 21.5 * 0.7)
+    assert float(nodes[-1]) == pytest.approx(12.75 + 21.5 * 0.7)
 
 
 def test_isolated_blob_vanishes_and_the_object_stays():

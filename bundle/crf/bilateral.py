@@ -27,10 +27,9 @@ class BilateralKernel:
     """
 
     def __init__(self, gray: torch.Tensor, sigma_voxels: Sequence[float], sigma_gray: float, step: float) -> None:
-        self.gray = gray
-        self.sigma_gray = sigma_gray
         self.step = step
-        self.bins = gaussian_nodes(0, 255, sigma_gray, step).tolist()
+        self.gray_in_sigmas = gray / sigma_gray
+        self.bins = gaussian_nodes(255 / sigma_gray, step).tolist()
         self.factors = [gaussian_factor(n, s, step).float().to(gray.device) for n, s in zip(gray.shape, sigma_voxels)]
         self.root = self._filter(torch.ones_like(gray)[None]).rsqrt_()
 
@@ -40,8 +39,8 @@ class BilateralKernel:
 
     def _filter(self, volume: torch.Tensor) -> torch.Tensor:
         result = torch.zeros_like(volume)
-        for gray_level in self.bins:
-            weight = node_weights(self.gray, gray_level, self.sigma_gray, self.step)
+        for gray_bin in self.bins:
+            weight = node_weights(self.gray_in_sigmas, gray_bin, self.step)
             result.addcmul_(weight, self._gaussian(weight * volume))
         return result
 

@@ -29,26 +29,26 @@ def gaussian_factor(size: int, sigma: float, step: float) -> torch.Tensor:
 
     N is at most ``size``: where the nodes would not be fewer than the voxels, F is a square root of the matrix, exact.
     """
-    nodes = gaussian_nodes(0, size - 1, sigma, step)
+    nodes = gaussian_nodes((size - 1) / sigma, step)
     if len(nodes) < size:
-        return node_weights(torch.arange(size, dtype=torch.float64)[:, None], nodes, sigma, step)
+        return node_weights(torch.arange(size, dtype=torch.float64)[:, None] / sigma, nodes, step)
     values, vectors = torch.linalg.eigh(gaussian_matrix(size, sigma))
     return vectors * values.clamp(min=0).sqrt()
 
 
-def gaussian_nodes(lowest: float, highest: float, sigma: float, step: float) -> torch.Tensor:
-    """Return the nodes (N,) in float64 for positions in [lowest, highest]: ``step * sigma`` apart, 2 sigma beyond."""
+def gaussian_nodes(length: float, step: float) -> torch.Tensor:
+    """Return the nodes (N,) in float64 for positions in [0, length]: ``step`` apart, 2 beyond either end; in sigmas."""
     # The integrand's own standard deviation is sigma / 2: 2 sigma beyond the outermost position leave 3e-5 of it out.
-    count = math.ceil((highest - lowest + 4 * sigma) / (step * sigma)) + 1
-    offset = torch.arange(count, dtype=torch.float64) - (count - 1) / 2
-    return (lowest + highest) / 2 + offset * step * sigma
+    count = math.ceil((length + 4) / step) + 1
+    return length / 2 + step * (torch.arange(count, dtype=torch.float64) - (count - 1) / 2)
 
 
-def node_weights(position: torch.Tensor, node: torch.Tensor, sigma: float, step: float) -> torch.Tensor:
-    r"""Return :math:`\sqrt{step} \sqrt[4]{2 / \pi} e^{-(position - node)^2 / \sigma^2}`, broadcast."""
-    exponent = ((position - node) / sigma).square_().neg_()
+def node_weights(position: torch.Tensor, node: torch.Tensor | float, step: float) -> torch.Tensor:
+    r"""Return :math:`\sqrt{step} \sqrt[4]{2 / \pi} e^{-(position - node)^2}`, broadcast; positions in sigmas."""
+    offset = position - node
+    log_factor = offset.new_tensor(math.log(step) / 2 + math.log(2 / math.pi) / 4)
     # Below e^-40 nothing counts, but products of such numbers would be denormal and slow.
-    return exponent.clamp_(min=-40).exp_().mul_(math.sqrt(step) * (2 / math.pi) ** 0.25)
+    return torch.addcmul(log_factor, offset, offset, value=-1).clamp_(min=-40).exp_()
 
 
 def along_axis(volume: torch.Tensor, matrix: torch.Tensor, axis: int) -> torch.Tensor:
