@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch.nn.functional import max_pool3d
+from torch.nn.functional import max_pool3d, pad
 
 from bundle.cleanup import keep_components
 from bundle.geometry import Box, Grid, as_size, tight_box
@@ -54,6 +54,8 @@ class RegionRule(ABC):
         min_share: components with a smaller share of the foreground are dropped (1 keeps the largest alone): one stray
             voxel would otherwise ruin a box.
         min_volume_ml: components below this volume are dropped, all of them if need be.
+        closing: before that, gaps up to twice as many voxels wide are closed: the foreground is dilated that often by
+            the full 3×3×3 cube, then eroded as often.
         on_scan_grid: look at the probabilities on the scan's own grid instead of the localizer's.
     """
 
@@ -63,17 +65,19 @@ class RegionRule(ABC):
         min_share: float = 0.0,
         min_volume_ml: float = 0.0,
         on_scan_grid: bool = False,
+        closing: int = 0,
     ) -> None:
         self.threshold = threshold
         self.min_share = min_share
         self.min_volume_ml = min_volume_ml
         self.on_scan_grid = on_scan_grid
+        self.closing = closing
 
     def __call__(self, localization: Localization) -> list[Region]:
         """Return the regions, in voxels of the scan's grid."""
         grid = localization.scan_grid if self.on_scan_grid else localization.grid
         probability = localization.on_scan() if self.on_scan_grid else localization.probability
-        foreground = probability.amax(dim=0) >= self.threshold
+        foreground = close(probability.amax(dim=0) >= self.threshold, self.closing)
         foreground = keep_components(foreground, self.min_share, round(self.min_volume_ml / grid.voxel_ml))
         box = tight_box(foreground)
         return [] if box is None else [self._region(foreground, box, grid, localization.scan_grid)]
@@ -197,6 +201,16 @@ def dilate(mask: torch.Tensor, times: int) -> torch.Tensor:
         return mask
     padded = max_pool3d(mask[None, None].float(), kernel_size=2 * times + 1, stride=1, padding=times)
     return padded[0, 0] > 0
+
+
+def close(mask: torch.Tensor, times: int) -> torch.Tensor:
+    """Return ``mask`` (X, Y, Z) dilated ``times`` by the full 3×3×3 cube and then eroded as often."""
+    if times == 0:
+        return mask
+    # Room for the dilation to leave the volume, or the erosion would spare what it pressed against the border.
+    roomy = pad(mask, [times] * 6)
+    closed = ~dilate(~dilate(roomy, times), times)
+    return closed[times:-times, times:-times, times:-times]
 
 
 def whole_scan(grid: Grid) -> list[Region]:
