@@ -38,8 +38,9 @@ class HeadsLoss(nn.Module):
     def set_epoch(self, epoch: int) -> None:
         """Tell those of the losses that have a schedule which epoch it is, 0 being the first."""
         for loss in self.losses.values():
-            if hasattr(loss, "set_epoch"):
-                loss.set_epoch(epoch)
+            set_epoch = getattr(loss, "set_epoch", None)
+            if set_epoch is not None:
+                set_epoch(epoch)
 
     def forward(self, input: Output, target: torch.Tensor) -> torch.Tensor:
         """Return the loss, a scalar.
