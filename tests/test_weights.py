@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections import OrderedDict
 
 import pytest
 import torch
@@ -71,6 +72,33 @@ def test_weights_of_another_network_are_refused(tmp_path, weights, message):
     torch.save(weights, tmp_path / "model.pt")
     with pytest.raises(InputError, match=message):
         load_weights(network(), str(tmp_path / "model.pt"))
+
+
+def with_head(classes: int) -> nn.Sequential:
+    return nn.Sequential(OrderedDict(body=nn.Conv3d(1, 2, 1), head=nn.Conv3d(2, classes, 1)))
+
+
+def test_skipped_part_keeps_its_own_weights(tmp_path):
+    saved, fresh = with_head(8), with_head(3)
+    torch.save(saved.state_dict(), tmp_path / "model.pt")
+    before = fresh.head.weight.clone()
+    load_weights(fresh, str(tmp_path / "model.pt"), skip=["head"])
+    assert torch.equal(fresh.body.weight, saved.body.weight)
+    assert torch.equal(fresh.head.weight, before)
+
+
+@pytest.mark.parametrize(
+    ("skip", "message"),
+    [
+        ([], r"head.bias of shape \(8,\) where \(3,\) belongs"),
+        (["body"], r"head.bias of shape \(8,\) where \(3,\) belongs"),
+        (["hea"], "skip: a part of the network is one of body, head; received 'hea'"),
+    ],
+)
+def test_other_parts_must_still_fit(tmp_path, skip, message):
+    torch.save(with_head(8).state_dict(), tmp_path / "model.pt")
+    with pytest.raises(InputError, match=message):
+        load_weights(with_head(3), str(tmp_path / "model.pt"), skip)
 
 
 def test_whole_network_is_refused_without_running_its_code(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -11,30 +12,46 @@ from bundle.errors import bad_input
 from bundle.files import replacing
 
 
-def prepare(network: nn.Module, path: str | None, device: torch.device | str) -> nn.Module:
-    """Return ``network`` with the weights at ``path``, on ``device``, in the memory layout that convolves fastest."""
-    network = load_weights(network, path).to(device)
+def prepare(network: nn.Module, path: str | None, device: torch.device | str, skip: Sequence[str] = ()) -> nn.Module:
+    """Return ``network`` with the weights at ``path``, on ``device``, in the memory layout that convolves fastest.
+
+    ``skip`` is that of :func:`load_weights`.
+    """
+    network = load_weights(network, path, skip).to(device)
     return network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
 
-def load_weights(network: nn.Module, path: str | None) -> nn.Module:
+def load_weights(network: nn.Module, path: str | None, skip: Sequence[str] = ()) -> nn.Module:
     """Load a raw ``state_dict`` into ``network``, every key and shape matching, and return the network.
 
     Half-precision weights are widened to the network's own type. Without a ``path`` the network stays as it is.
 
+    Args:
+        network: changed in place.
+        path: file of the weights.
+        skip: parts of the network that keep the weights they have, by the beginning of their keys: ``score`` to go on
+            with other classes (Roth 2018, sec. 4.1, fine-tuning).
+
     Raises:
-        InputError: no such file, not a state_dict of tensors, or the first key that doesn't fit.
+        InputError: no such file, not a state_dict of tensors, the first key that doesn't fit, or a part to skip that
+            the network doesn't have.
     """
     if path is None:
         return network
+    own = network.state_dict()
+    for prefix in skip:
+        if not _skipped(own, [prefix]):
+            parts = ", ".join(dict.fromkeys(key.split(".")[0] for key in own))
+            raise bad_input("skip", f"a part of the network is one of {parts}", repr(prefix), "Correct the name.")
     weights = _read_tensors(path)
-    expected = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    weights = {key: value for key, value in weights.items() if key not in _skipped(weights, skip)}
+    expected = {key: tuple(value.shape) for key, value in own.items() if key not in _skipped(own, skip)}
     found = {key: tuple(value.shape) for key, value in weights.items() if isinstance(value, torch.Tensor)}
     for key in sorted(expected.keys() | found.keys()):
         if expected.get(key) != found.get(key):
             received = f"{key} of shape {found.get(key, 'missing')} where {expected.get(key, 'nothing')} belongs"
             raise bad_input(path, "weights must fit the network", received, "Use the network_def they were made with.")
-    network.load_state_dict(weights)
+    network.load_state_dict(own | weights)
     return network
 
 
@@ -50,6 +67,11 @@ def publish_weights(source: str | Path, target: str | Path) -> None:
     halves = {key: value.half() if value.is_floating_point() else value for key, value in weights.items()}
     with replacing(target) as temporary:
         torch.save(halves, temporary)
+
+
+def _skipped(keys: Iterable[str], skip: Sequence[str]) -> set[str]:
+    """Return those of ``keys`` that are, or lie below, one of the names in ``skip``."""
+    return {key for key in keys if any(key == name or key.startswith(name + ".") for name in skip)}
 
 
 def _read_tensors(path: str) -> dict[str, torch.Tensor]:
