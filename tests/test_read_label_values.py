@@ -36,6 +36,23 @@ def test_a_name_that_is_no_class_is_refused_with_the_remedy(tmp_path):
     assert 'label_values, for example to {"0": "background", "1": "pancreas", "2": "pancreas"}' in str(caught.value)
 
 
+def test_other_names_count_as_background_unless_they_are_classes(tmp_path):
+    write(tmp_path, {"1": "pancreas", "2": "Stomach", "3": "left kidney"})
+    others = ("stomach", "liver", "left_kidney")
+    assert label_classes(tmp_path, None, CLASSES, others) == {0: 0, 1: 1, 2: 0, 3: 2}
+
+
+def test_a_name_that_is_neither_a_class_nor_another_is_refused(tmp_path):
+    write(tmp_path, {"1": "pancreas", "2": "spleen"})
+    with pytest.raises(InputError, match="'spleen' for value 2"):
+        label_classes(tmp_path, None, CLASSES, ("stomach",))
+
+
+def test_others_alone_are_no_foreground(tmp_path):
+    with pytest.raises(InputError, match="a class other than background"):
+        label_classes(write(tmp_path, {"1": "stomach"}), None, CLASSES, ("stomach",))
+
+
 def test_given_label_values_win(tmp_path):
     write(tmp_path, {"0": "background", "1": "pancreas", "2": "cancer"})
     assert label_classes(tmp_path, {"1": "pancreas", "2": "pancreas"}, CLASSES) == {0: 0, 1: 1, 2: 1}

@@ -15,6 +15,7 @@ def label_classes(
     dataset_dir: str | os.PathLike[str],
     label_values: Mapping[str, str] | Mapping[int, str] | None,
     classes: Sequence[str],
+    others: Sequence[str] = (),
 ) -> dict[int, int]:
     """Return label value to index in ``classes``, for :class:`~bundle.read.LoadLabeld`.
 
@@ -25,15 +26,16 @@ def label_classes(
         dataset_dir: folder whose dataset.json names the label values; not looked at if ``label_values`` is given.
         label_values: value to class name; None takes dataset.json's own names.
         classes: class names in channel order, background first.
+        others: names that are no classes of the system and count as background; a class stays one.
 
     Raises:
-        InputError: a name that is no class, or no foreground class at all.
+        InputError: a name that is neither a class nor among the others, or no foreground class at all.
     """
     if label_values is None:
         source, names = read_label_names(dataset_dir)
     else:
         source, names = Path("label_values"), _integer_keys(label_values)
-    index_of = {_words(name): index for index, name in enumerate(classes)}
+    index_of = {_words(name): 0 for name in others} | {_words(name): index for index, name in enumerate(classes)}
     mapping = {0: 0}
     for value, name in names.items():
         if _words(name) not in index_of:
