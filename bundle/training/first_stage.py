@@ -1,0 +1,84 @@
+"""What the first stage of a cascade finds in the scans that the second is trained on."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Orientation
+from torch import nn
+from tqdm import tqdm
+
+from bundle.cascade.candidates import largest_class
+from bundle.cascade.stage import Stage
+from bundle.files import write_nifti
+from bundle.preprocess import grid_of
+from bundle.read import case_name, read_scan
+from bundle.training.cache import file_version_hash
+
+
+class FirstStageMasks:
+    """A data list whose cases name the file of the first stage's foreground, made where there is none yet.
+
+    Roth 2018, sec. 2.2: after its training the first stage is applied to every image. That happens here once, in the
+    process that sets the training up and on the device of the network, not in the workers that load. A file is used
+    again as long as scan, weights and stage are the same; it is named after them.
+
+    Args:
+        folder: of the masks, NIfTI on the stage's grid, in RAS order.
+        network: the trained first stage, on its device.
+        stage: how it sees the scan; its ``channels`` are the classes that make the foreground.
+        key: under which a case names its file.
+    """
+
+    def __init__(self, folder: str, network: nn.Module, stage: Stage, key: str = "first_stage") -> None:
+        self.folder = Path(folder)
+        self.network = network
+        self.stage = stage
+        self.key = key
+
+    def __call__(self, datalist: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Return the cases of ``datalist``, dictionaries with the path of an ``image``, with one more path each.
+
+        Raises:
+            InputError: a scan that can't be read.
+        """
+        version = _version(self.network, self.stage)
+        cases = [dict(case) | {self.key: str(self._path(case["image"], version))} for case in datalist]
+        missing = [case for case in cases if not Path(case[self.key]).is_file()]
+        for case in tqdm(missing, desc="first stage", unit="scan", disable=not missing):
+            self._write(case["image"], case[self.key])
+        return cases
+
+    def _path(self, image: str, version: bytes) -> Path:
+        key = hashlib.sha256(version + file_version_hash({"image": image})).hexdigest()[:16]
+        return self.folder / f"{case_name(image)}_{key}.nii.gz"
+
+    @torch.inference_mode()
+    def _write(self, image: str, path: str) -> None:
+        scan: MetaTensor = _TO_RAS(read_scan(image))  # type: ignore[assignment]
+        grid = grid_of(scan)
+        output = self.stage(scan.as_tensor(), grid, grid.box, self.network.eval())
+        found = largest_class(output.probability).cpu().numpy().astype(np.uint8)
+        ratio = [new / old for new, old in zip(output.grid.spacing_mm, grid.spacing_mm)]
+        affine = np.asarray(scan.affine) @ np.diag([*ratio, 1.0])
+        affine[:3, 3] += np.asarray(scan.affine)[:3, :3] @ [(r - 1) / 2 for r in ratio]
+        write_nifti(found, affine, path)
+
+
+_TO_RAS = Orientation("RAS", labels=(("L", "R"), ("P", "A"), ("I", "S")))
+
+
+def _version(network: nn.Module, stage: Stage) -> bytes:
+    """Return what changes with the weights or the settings of the stage."""
+    digest = hashlib.sha256(pickle.dumps(stage))
+    for name, value in network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.cpu().contiguous().numpy().tobytes())
+    return digest.digest()
