@@ -24,7 +24,9 @@ from bundle.networks.init import initialised
 from bundle.networks.unet3d import UNet3d
 from bundle.networks.xue2019 import MultitaskDenseUNet
 from bundle.preprocess.body import body_box, body_mask
+from bundle.preprocess.fitted import FitIntensityd, FittedIntensityd
 from bundle.preprocess.mean_max import MeanMax
+from bundle.preprocess.whole_scan import WholeScanIntensity
 from bundle.training import RandPatchd
 from bundle.training.fixed_region import CropFixedAroundLabeld, RandCropFixedAroundLabeld
 from bundle.training.skeleton import SkeletonTargetd, skeleton, skeleton_heat_map, smoothed
@@ -228,6 +230,11 @@ def test_without_the_head_cross_entropy_is_all(output, target):
     assert float(SkeletonMultitaskLoss()(output, target)) == pytest.approx(math.log(2))
 
 
+def test_organs_that_the_network_does_not_know_are_background():
+    logits = torch.rand(EVEN.shape, generator=torch.Generator().manual_seed(0))
+    assert SkeletonMultitaskLoss()(logits, LABEL + 5) == SkeletonMultitaskLoss()(logits, LABEL)
+
+
 def test_head_without_a_target_is_refused():
     with pytest.raises(InputError, match="channel 1 must hold the skeleton"):
         SkeletonMultitaskLoss()({"pred": EVEN, "skeleton": LABEL}, LABEL)
@@ -388,6 +395,18 @@ def test_mean_max_looks_at_the_body_alone(scan):
     shielded = scan.clone()
     shielded[:, :3] = 3000  # beside the patient
     assert MeanMax().fitted(shielded[None]) == MeanMax().fitted(scan[None])
+
+
+@pytest.mark.parametrize("clip_hu", [None, (-200, 300)])
+def test_intensity_fitted_to_the_scan_before_a_crop_is_that_of_the_scan(scan, clip_hu):
+    intensity = MeanMax(clip_hu)
+    d = FitIntensityd("image", intensity)({"image": scan[None]})
+    d["image"] = d["image"][:, 10:20, 10:20]
+    assert torch.equal(FittedIntensityd("image")(d)["image"], intensity(scan[None])[:, 10:20, 10:20])
+
+
+def test_mean_max_is_an_intensity_of_the_whole_scan():
+    assert isinstance(MeanMax(), WholeScanIntensity)
 
 
 def test_constant_image_becomes_zero():

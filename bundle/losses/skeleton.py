@@ -35,10 +35,13 @@ class SkeletonMultitaskLoss(nn.Module):
 
         Args:
             input: logits (B, N, X, Y, Z), or {"pred": those, "skeleton": (B, 1, X, Y, Z)}.
-            target: (B, 2, X, Y, Z), class indices and the skeleton's heat map, which only that head needs.
+            target: (B, 2, X, Y, Z), class indices and the skeleton's heat map, which only that head needs. Classes
+                beyond N are background.
         """
         outputs = input if isinstance(input, Mapping) else {"pred": input}
-        loss = self.lambda_segmentation * cross_entropy(outputs["pred"].float(), target[:, 0].long())
+        logits, label = outputs["pred"].float(), target[:, 0].long()
+        label = torch.where(label < logits.shape[1], label, 0)
+        loss = self.lambda_segmentation * cross_entropy(logits, label)
         if "skeleton" not in outputs:
             return loss
         if target.shape[1] < 2:

@@ -31,6 +31,17 @@ class ScaledHU:
         """Return (..., X, Y, Z) float32 for ``image_hu`` (..., X, Y, Z)."""
         return (_clipped(image_hu, self.clip_hu) - self.mean_hu) / self.scale_hu
 
+    def as_tensor(self) -> torch.Tensor:
+        """Return the four numbers, float64: caches of training hold tensors."""
+        clip_hu = self.clip_hu or (-math.inf, math.inf)
+        return torch.tensor([*clip_hu, self.mean_hu, self.scale_hu], dtype=torch.float64)
+
+    @classmethod
+    def from_tensor(cls, numbers: torch.Tensor) -> ScaledHU:
+        """Return what :meth:`as_tensor` gave the numbers of."""
+        lowest, highest, mean_hu, scale_hu = numbers.tolist()
+        return cls((lowest, highest) if math.isfinite(lowest) else None, mean_hu, scale_hu)
+
 
 class MeanMax:
     """(x - mean) / max|x - mean|, so that input lies in [-1, 1]; needs the whole scan.
