@@ -246,6 +246,27 @@ def test_loss_is_computed_in_float32():
     assert SkeletonMultitaskLoss()(outputs, target).dtype == torch.float32
 
 
+@pytest.mark.parametrize("settings", [{}, {"dense": False, "consistency": False, "skeleton": "none"}])
+def test_a_few_steps_of_the_papers_optimizer_lower_the_loss(settings):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = initialised(MultitaskDenseUNet(widths=(4,) * 5, **settings))
+        label = torch.zeros(2, 1, 32, 32, 16)
+        label[:, :, 8:20, 10:24, 4:12] = 1
+        image = label + 0.3 * torch.randn(label.shape)
+    heat = torch.from_numpy(skeleton_heat_map(label[0, 0].numpy() > 0)).expand(label.shape)
+    target = torch.cat([label, heat], dim=1)
+    optimizer = torch.optim.SGD(network.parameters(), lr=1e-2, momentum=0.9, weight_decay=5e-4)
+    losses = []
+    for _ in range(8):
+        loss = SkeletonMultitaskLoss()(network(image), target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.9 * losses[0]
+
+
 # --- skeleton
 
 
