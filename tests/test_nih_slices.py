@@ -1,0 +1,175 @@
+"""bundle.evaluation.nih_slices: on drawn slices of eight patients, and what can be said of the real ones."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ignite.engine import Events
+from skimage import io
+
+from bundle.errors import InputError
+from bundle.evaluation import nih_slices
+from bundle.evaluation.nih_slices import Settings, held_out_patients, read_slices, run_fold, write_page
+from bundle.evaluation.nih_slices_command import nih_slices as command
+from bundle.evaluation.tables import read_table
+
+DATA = Path(os.environ.get("PANCREAS_DATA", Path(__file__).parents[2] / "shared" / "data"))
+CPU = torch.device("cpu")
+TINY = {"epochs": 2, "units": 1, "channels": 2, "size": 16, "batch_size": 4, "learning_rate": 0.01}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A bright square on a dark noisy ground, 32 pixels wide: two slices of each of eight patients."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path_factory.mktemp("data")
+    for kind in ("images", "masks"):
+        (folder / "nih_slices" / kind).mkdir(parents=True)
+    for patient in range(8):
+        for number in range(2):
+            mask = np.zeros((32, 32), dtype=np.uint8)
+            row, column = rng.integers(2, 16, size=2)
+            mask[row : row + 12, column : column + 12] = 255
+            image = (mask // 2 + rng.integers(0, 40, size=mask.shape)).astype(np.uint8)
+            for kind, pixels in (("images", image), ("masks", mask)):
+                path = folder / "nih_slices" / kind / f"PANCREAS_{patient:04d}-1{number:03d}.jpg"
+                io.imsave(path, pixels, check_contrast=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def slices(data):
+    return read_slices(data)
+
+
+def test_slices_are_turned_to_left_to_right_and_back_to_front(tmp_path):
+    # The file's top row is the patient's back, its first column the patient's right.
+    pixels = np.zeros((32, 32), dtype=np.uint8)
+    pixels[:8, 16:] = 255
+    for kind in ("images", "masks"):
+        (tmp_path / "nih_slices" / kind).mkdir(parents=True)
+        io.imsave(tmp_path / "nih_slices" / kind / "PANCREAS_0001-1001.jpg", pixels, check_contrast=False)
+    (item,) = read_slices(tmp_path)
+    expected = torch.zeros(1, 32, 32, dtype=torch.bool)
+    expected[:, :16, :8] = True
+    assert torch.equal(item.label, expected)
+    assert torch.equal(item.image > 127, expected)
+
+
+def test_t68_each_patient_is_tested_once(slices):
+    tested = [patient for fold in range(4) for patient in held_out_patients(slices, fold)]
+    assert tested == sorted({item.patient for item in slices})
+
+
+def test_a_fold_scores_its_patients_at_the_slices_own_size(slices, tmp_path):
+    rows = run_fold(slices, Settings(fold=1, **TINY), tmp_path, CPU)
+    assert [row["case"] for row in rows] == [s.name for s in slices if s.patient in held_out_patients(slices, 1)]
+    assert [row["label_pixels"] for row in rows] == [
+        int(s.label.sum()) for s in slices if s.patient in held_out_patients(slices, 1)
+    ]
+
+
+class Watched(nih_slices.SupervisedTrainer):
+    """Notes the loss of each step by epoch; stops as the epoch ``stop`` begins."""
+
+    losses: dict[int, list[float]] = {}
+    stop = 0
+
+    def __init__(self, **arguments):
+        super().__init__(**arguments)
+        Watched.losses = {}
+        self.add_event_handler(Events.EPOCH_STARTED, self.begin)
+        self.add_event_handler(Events.ITERATION_COMPLETED, self.note)
+
+    def begin(self, engine):
+        if engine.state.epoch == self.stop:
+            raise KeyboardInterrupt
+        self.losses[engine.state.epoch] = []
+
+    def note(self, engine):
+        self.losses[engine.state.epoch].append(float(engine.state.output[0]["loss"]))
+
+
+@pytest.fixture
+def watched(monkeypatch):
+    monkeypatch.setattr(nih_slices, "SupervisedTrainer", Watched)
+    monkeypatch.setattr(Watched, "stop", 0)
+    return Watched
+
+
+@pytest.mark.parametrize("loss", nih_slices.LOSSES)
+def test_each_loss_falls(slices, tmp_path, watched, loss):
+    run_fold(slices, Settings(loss=loss, **(TINY | {"epochs": 8, "channels": 8})), tmp_path, CPU)
+    # Four epochs of one unit; then another sum of losses begins.
+    assert np.mean(watched.losses[4]) < np.mean(watched.losses[1])
+
+
+def test_an_interrupted_training_goes_on_after_its_last_epoch(slices, tmp_path, watched, monkeypatch):
+    monkeypatch.setattr(watched, "stop", 2)
+    with pytest.raises(KeyboardInterrupt):
+        run_fold(slices, Settings(**TINY), tmp_path, CPU)
+    monkeypatch.setattr(watched, "stop", 0)
+    run_fold(slices, Settings(**TINY), tmp_path, CPU)
+    assert list(watched.losses) == [2]
+
+
+def test_a_finished_training_is_only_tested(slices, tmp_path, monkeypatch):
+    settings = Settings(**TINY)
+    rows = run_fold(slices, settings, tmp_path, CPU)
+    (tmp_path / "slices.csv").unlink()
+    monkeypatch.setattr(nih_slices.SupervisedTrainer, "run", None)
+    assert run_fold(slices, settings, tmp_path, CPU) == rows
+
+
+def test_other_settings_in_the_same_folder_are_refused(slices, tmp_path):
+    run_fold(slices, Settings(**TINY), tmp_path, CPU)
+    with pytest.raises(InputError, match="one setting.*'channels': 2"):
+        run_fold(slices, Settings(**(TINY | {"channels": 3})), tmp_path, CPU)
+
+
+def test_a_patients_dice_is_that_of_all_slices_together(tmp_path):
+    plateau = dict.fromkeys(nih_slices.COLUMNS[-19:], 0.5)
+    rows = [
+        dict(zip(nih_slices.COLUMNS, values), **plateau)
+        for values in (
+            ("PANCREAS_0001-1001", 0.0, 1.0, 30, 30, 30),
+            ("PANCREAS_0001-1002", 0.0, 0.0, 0, 0, 30),
+            ("PANCREAS_0002-1001", 0.0, 0.5, 5, 10, 10),
+        )
+    ]
+    page = write_page({"jaccard": rows}, Settings(), tmp_path)
+    # Patient 1: 2 · 30 / (30 + 60) = 2/3; patient 2: 1/2.
+    assert "| jaccard | 1 | 3 | 0.500 ± 0.500 [0.000, 1.000] | 2 | 0.583 ± 0.118 [0.500, 0.667] |" in page
+    assert (tmp_path / "plateau.png").is_file()
+
+
+def test_the_command_trains_what_is_asked_and_writes_the_page(data, tmp_path):
+    command(output=tmp_path, data=data, loss=None, fold=[3], device="cpu", seed=0, **TINY)
+    assert sorted(path.parent.name for path in tmp_path.glob("jaccard/*/slices.csv")) == ["fold_3"]
+    assert len(read_table(tmp_path / "balanced" / "fold_3" / "slices.csv")) == 4
+    assert "cross_entropy" in (tmp_path / "nih_slices.md").read_text(encoding="utf-8")
+
+
+def test_a_folder_without_slices_is_named(tmp_path):
+    with pytest.raises(InputError, match="PANCREAS_DATA"):
+        read_slices(tmp_path)
+
+
+def test_a_slice_without_mask_is_named(tmp_path):
+    (tmp_path / "nih_slices" / "images").mkdir(parents=True)
+    path = tmp_path / "nih_slices" / "images" / "PANCREAS_0001-1001.jpg"
+    io.imsave(path, np.zeros((8, 8), dtype=np.uint8), check_contrast=False)
+    with pytest.raises(InputError, match="PANCREAS_0001-1001.jpg: a slice has a mask"):
+        read_slices(tmp_path)
+
+
+@pytest.mark.skipif(not (DATA / "nih_slices").is_dir(), reason="the real slices are not here; set PANCREAS_DATA")
+def test_the_real_slices_are_of_45_patients_and_all_hold_pancreas():
+    slices = read_slices(DATA)
+    assert (len(slices), len({item.patient for item in slices})) == (193, 45)
+    assert [len(held_out_patients(slices, fold)) for fold in range(4)] == [11, 11, 11, 12]
+    assert all(item.label.any() for item in slices)
