@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -167,3 +168,16 @@ def test_the_real_renderer_gives_a_scan_with_pancreas():
     item = RenderedScans([Anatomy(tissues, 3.0, "box")], length=1, seed=1, settings=settings)[0]
     assert item["image"].shape == item["label"].shape
     assert item["facts"]["pancreas_ml"] > 5
+
+
+def test_glands_change_nothing_else_of_a_plan():
+    plain = plan_scans(6, seed=1)
+    with_glands = plan_scans(6, seed=1, glands=[Path("a.nii.gz"), Path("b.nii.gz")], gland_share=0.5)
+    assert [order.seed for order in plain] == [order.seed for order in with_glands]
+    assert {order.gland for order in with_glands} > {None}
+
+
+def test_another_gland_or_deformation_is_another_request():
+    plain = plan_scans(1, seed=1)[0]
+    other = plan_scans(1, seed=1, glands=[Path("a.nii.gz")], gland_share=1.0, deformation=1.4)[0]
+    assert other.request() == plain.request() | {"gland": "a.nii.gz", "deformation": 1.4}
