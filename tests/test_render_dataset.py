@@ -36,7 +36,7 @@ def counted_renders(monkeypatch):
     """Seeds of the scans rendered so far, by the stand-in."""
     seeds = []
 
-    def render(anatomy, seed, settings=None):
+    def render(anatomy, seed, settings=None, gland=None, deformation=1.0):
         seeds.append(seed)
         return tiny_scan(anatomy, seed)
 
