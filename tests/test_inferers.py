@@ -21,7 +21,8 @@ class Seen:
 
 @pytest.mark.parametrize(
     ("size", "window"),
-    [((40, 40, 40), (32, 24, 16)), ((40, 40, 11), (32, 24, 16)), ((40, 40, 8), (32, 24, 16)), ((9, 40, 3), (16, 24, 16))],
+    [((40, 40, 40), (32, 24, 16)), ((40, 40, 11), (32, 24, 16)), ((40, 40, 8), (32, 24, 16)),
+     ((9, 40, 3), (16, 24, 16))],
 )
 def test_window_is_no_larger_than_the_input_needs(size, window):
     network = Seen()
@@ -35,4 +36,4 @@ def test_whole_volume_is_padded_for_the_network_alone():
     network = Seen()
     inputs = torch.rand(1, 1, 17, 16, 5)
     assert torch.equal(WholeVolumeInferer(divisor=8)(inputs, network), inputs)
-    assert network.sizes == {(24, 16, 8)}
+    assert network.sizes == {(24, 16, 16)}

@@ -7,7 +7,6 @@ import torch
 
 from bundle.cascade import (
     BoxRule,
-    FirstThatFinds,
     FixedBoxRule,
     Localization,
     MaskRule,
@@ -142,13 +141,12 @@ def test_rule_that_finds_nothing_leaves_the_others():
     assert [region.box for region in rules(FOUND)] == [cube(40, 80)]
 
 
-def test_first_rule_that_finds_anything_decides():
-    strict, lenient, unused = BoxRule(min_volume_ml=1000), BoxRule(margin_voxels=2), BoxRule()
-    assert [region.box for region in FirstThatFinds([strict, lenient, unused])(FOUND)] == [cube(32, 88)]
+def test_first_threshold_that_finds_anything_decides():
+    assert [region.box for region in BoxRule(threshold=(1.1, 0.5, 0))(FOUND)] == [cube(40, 80)]
 
 
 def test_without_any_finding_there_is_no_region():
-    assert FirstThatFinds([BoxRule(min_volume_ml=1000)])(FOUND) == []
+    assert BoxRule(threshold=(1.2, 1.1))(FOUND) == []
 
 
 def test_whole_scan_is_one_region():

@@ -9,7 +9,7 @@ import torch
 from monai.data import MetaTensor
 from torch import nn
 
-from bundle.cascade import BoxRule, CascadeInferer, FirstThatFinds, Localization, Region, Stage, whole_scan
+from bundle.cascade import BoxRule, CascadeInferer, Localization, Region, Stage, whole_scan
 from bundle.cascade.windows import WindowInferer
 from bundle.cleanup import KeepComponentsd, keep_components
 from bundle.errors import InputError
@@ -18,6 +18,7 @@ from bundle.losses.cross_entropy import VoxelCrossEntropyLoss
 from bundle.losses.heads import HeadsLoss
 from bundle.networks.resdsn import ResDSN
 from bundle.preprocess.zscore import ClippedZScore
+from bundle.training.symmetry import RandCubeSymmetryd
 from bundle.training.target_patch import RandTargetPatchd
 
 # The paper's Table 4, and "Res" of its Table 6.
@@ -338,8 +339,8 @@ def test_t73_answer_is_the_coarse_one_where_the_fine_network_repeats_it():
 def test_t70_lower_thresholds_find_what_0_5_does_not():
     # 30 HU become a probability of 0.3: below 0.5, above 0.25.
     scan, organ = organ_and_stray()
-    rules = FirstThatFinds([BoxRule(threshold=threshold, min_share=0.2) for threshold in (0.5, 0.25, 0.1)])
-    result = cascade(region_rule=rules, threshold=0.2).run(metatensor(scan * 3 // 10), Seen())
+    rule = BoxRule(threshold=(0.5, 0.25, 0.1), min_share=0.2)
+    result = cascade(region_rule=rule, threshold=0.2).run(metatensor(scan * 3 // 10), Seen())
     assert result.report.boxes == [Box((2, 3, 2), (6, 7, 6))]
     assert torch.equal(result.pred[0, 0].as_tensor() > 0, organ)
 
@@ -386,3 +387,11 @@ def test_t65_polynomial_learning_rate():
             assert scheduler.get_last_lr()[0] == pytest.approx(expected[iteration], rel=1e-4)
         scheduler.step()
     assert scheduler.get_last_lr() == [0]
+
+
+def test_augmentation_turns_and_mirrors_image_and_label_alike():
+    volume = torch.arange(27.0).reshape(1, 3, 3, 3)
+    augment = RandCubeSymmetryd(["image", "label"]).set_random_state(seed=0)
+    results = [augment({"image": volume, "label": volume}) for _ in range(20)]
+    assert all(torch.equal(r["image"], r["label"]) for r in results)
+    assert len({tuple(r["image"].flatten().tolist()) for r in results}) > 10

@@ -1,12 +1,12 @@
 """The cascade: localize, choose regions, segment them, paste the result back."""
 
+from bundle.cascade.candidates import InsideBody, LargestClass
 from bundle.cascade.fusion import Fusion, RegionPrediction, Replace, Vote
 from bundle.cascade.growth import Growth
 from bundle.cascade.inferer import CascadeInferer, CascadeResult
 from bundle.cascade.inferers import FittedWindowInferer, MixedPrecisionInferer, WholeVolumeInferer
 from bundle.cascade.region import (
     BoxRule,
-    FirstThatFinds,
     FixedBoxRule,
     Localization,
     MaskRule,
@@ -18,17 +18,19 @@ from bundle.cascade.region import (
 from bundle.cascade.report import CascadeReport
 from bundle.cascade.stage import Stage, StageOutput
 from bundle.cascade.stage_inferer import StageInferer
+from bundle.cascade.windows import TileInferer, WindowInferer
 
 __all__ = [
     "BoxRule",
     "CascadeInferer",
     "CascadeReport",
     "CascadeResult",
-    "FirstThatFinds",
     "FittedWindowInferer",
     "FixedBoxRule",
     "Fusion",
     "Growth",
+    "InsideBody",
+    "LargestClass",
     "Localization",
     "MaskRule",
     "MixedPrecisionInferer",
@@ -40,7 +42,9 @@ __all__ = [
     "Stage",
     "StageInferer",
     "StageOutput",
+    "TileInferer",
     "Vote",
     "WholeVolumeInferer",
+    "WindowInferer",
     "whole_scan",
 ]

@@ -19,7 +19,7 @@ from bundle.cascade.stage import Stage, StageOutput
 from bundle.errors import bad_input
 from bundle.geometry import Grid
 from bundle.memory import peak_memory_mb
-from bundle.preprocess import grid_of
+from bundle.preprocess import grid_of, resample
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,10 @@ class CascadeResult:
 
     @property
     def coarse(self) -> torch.Tensor | None:
-        """The localizer's probabilities (1, K, X, Y, Z) on the scan's own grid."""
-        return None if self.localization is None else self.localization.on_scan()[None]
+        """The localizer's probability of its first class (1, 1, X, Y, Z) on the scan's own grid."""
+        if self.localization is None:
+            return None
+        return resample(self.localization.probability[:1], self.localization.scan_grid.size)[None]
 
 
 class CascadeInferer(Inferer):

@@ -14,7 +14,8 @@ class WholeVolumeInferer(Inferer):
     """Run the network once on the whole input, padded at the far ends to a multiple of ``divisor`` voxels.
 
     Args:
-        divisor: what the network's poolings need.
+        divisor: what the network's poolings need; at least twice as many voxels, for the reason that
+            :class:`FittedWindowInferer` gives.
         padding_mode: of :func:`torch.nn.functional.pad`.
     """
 
@@ -26,7 +27,7 @@ class WholeVolumeInferer(Inferer):
     def __call__(self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any) -> Any:
         """Return the network's output (B, N, X, Y, Z) for ``inputs`` (B, C, X, Y, Z)."""
         x, y, z = inputs.shape[-3:]
-        extra = [(0, -n % self.divisor) for n in (z, y, x)]
+        extra = [(0, max(2, -(-n // self.divisor)) * self.divisor - n) for n in (z, y, x)]
         padded = pad(inputs, [n for pair in extra for n in pair], mode=self.padding_mode)
         return network(padded, *args, **kwargs)[..., :x, :y, :z]
 

@@ -50,7 +50,7 @@ class RegionRule(ABC):
     """From a :class:`Localization` to regions; none if the organ was not found.
 
     Args:
-        threshold: least probability of the foreground.
+        threshold: least probability of the foreground; of several, the next one counts where the last finds nothing.
         min_share: components with a smaller share of the foreground are dropped (1 keeps the largest alone): one stray
             voxel would otherwise ruin a box.
         min_volume_ml: components below this volume are dropped, all of them if need be.
@@ -61,13 +61,13 @@ class RegionRule(ABC):
 
     def __init__(
         self,
-        threshold: float = 0.5,
+        threshold: float | Sequence[float] = 0.5,
         min_share: float = 0.0,
         min_volume_ml: float = 0.0,
         on_scan_grid: bool = False,
         closing: int = 0,
     ) -> None:
-        self.threshold = threshold
+        self.thresholds = (threshold,) if isinstance(threshold, int | float) else tuple(threshold)
         self.min_share = min_share
         self.min_volume_ml = min_volume_ml
         self.on_scan_grid = on_scan_grid
@@ -77,10 +77,14 @@ class RegionRule(ABC):
         """Return the regions, in voxels of the scan's grid."""
         grid = localization.scan_grid if self.on_scan_grid else localization.grid
         probability = localization.on_scan() if self.on_scan_grid else localization.probability
-        foreground = close(probability.amax(dim=0) >= self.threshold, self.closing)
-        foreground = keep_components(foreground, self.min_share, round(self.min_volume_ml / grid.voxel_ml))
-        box = tight_box(foreground)
-        return [] if box is None else [self._region(foreground, box, grid, localization.scan_grid)]
+        best = probability.amax(dim=0)
+        for threshold in self.thresholds:
+            foreground = close(best >= threshold, self.closing)
+            foreground = keep_components(foreground, self.min_share, round(self.min_volume_ml / grid.voxel_ml))
+            box = tight_box(foreground)
+            if box is not None:
+                return [self._region(foreground, box, grid, localization.scan_grid)]
+        return []
 
     @abstractmethod
     def _region(self, foreground: torch.Tensor, box: Box, grid: Grid, scan_grid: Grid) -> Region:
@@ -177,22 +181,6 @@ class SeveralRules:
     def __call__(self, localization: Localization) -> list[Region]:
         """Return the regions of all rules, in voxels of the scan's grid."""
         return [region for rule in self.rules for region in rule(localization)]
-
-
-class FirstThatFinds:
-    """The regions of the first rule that finds any: the strictest first, what is better than nothing last.
-
-    Args:
-        rules: called in order with the same localization.
-    """
-
-    def __init__(self, rules: Sequence[RegionRule]) -> None:
-        self.rules = tuple(rules)
-
-    def __call__(self, localization: Localization) -> list[Region]:
-        """Return the regions, in voxels of the scan's grid; none if no rule finds any."""
-        found = (rule(localization) for rule in self.rules)
-        return next((regions for regions in found if regions), [])
 
 
 def dilate(mask: torch.Tensor, times: int) -> torch.Tensor:

@@ -15,6 +15,8 @@ from bundle.geometry import Box, Grid
 from bundle.preprocess import HUWindows, resample
 from bundle.preprocess.whole_scan import WholeScanIntensity
 
+Refinement = Callable[[torch.Tensor, torch.Tensor, Sequence[float]], torch.Tensor]
+
 
 @dataclass(frozen=True)
 class StageOutput:
@@ -45,6 +47,8 @@ class Stage:
         activation: ``softmax``, ``sigmoid``, or ``none`` for a network that returns probabilities.
         head: the output that holds the classes, where the network returns several (a mapping's key).
         amp: bfloat16 autocast; a window that isn't finite is computed again in float32.
+        refine: called in the cascade with the probability (K, X, Y, Z), the box in HU (1, X, Y, Z) and the spacing in
+            mm, all on the stage's grid; returns the probability that counts, such as :class:`bundle.crf.DenseCRF`.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class Stage:
         head: str = "pred",
         amp: bool = True,
         resampling: str = "linear",
+        refine: Refinement | None = None,
     ) -> None:
         if activation not in _ACTIVATIONS:
             raise ValueError(f"activation must be one of {sorted(_ACTIVATIONS)}, got {activation!r}")
@@ -70,15 +75,18 @@ class Stage:
         self.head = head
         self.amp = amp
         self.resampling = resampling
+        self.refine = refine
 
     def __call__(self, scan: torch.Tensor, scan_grid: Grid, box: Box, network: nn.Module) -> StageOutput:
         """Return what ``network`` says of ``scan`` (1, X, Y, Z), in HU on ``scan_grid``, inside ``box``."""
         grid = self.grid(scan_grid.crop(box))
         device = next(network.parameters()).device
         intensity = self.intensity.fitted(scan) if isinstance(self.intensity, WholeScanIntensity) else self.intensity
-        inputs = intensity(resample(box.crop(scan).to(device), grid.size, self.resampling))[None]
-        outputs = self.infer(inputs, network)
+        image_hu = resample(box.crop(scan).to(device), grid.size, self.resampling)
+        outputs = self.infer(intensity(image_hu)[None], network)
         probability = outputs.pop(self.head)[0]
+        if self.refine is not None:
+            probability = self.refine(probability, image_hu, grid.spacing_mm)
         return StageOutput(probability, grid, {name: values[0] for name, values in outputs.items()})
 
     def infer(self, inputs: torch.Tensor, network: nn.Module) -> dict[str, torch.Tensor]:
