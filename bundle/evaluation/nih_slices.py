@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from monai.data import DataLoader, Dataset
 from monai.engines import SupervisedTrainer
+from monai.handlers import LrScheduleHandler
 from monai.transforms import (
     Compose,
     EnsureTyped,
@@ -25,6 +26,7 @@ from monai.transforms import (
 from skimage import io
 from torch import nn
 from torch.nn.functional import interpolate
+from torch.optim.lr_scheduler import PolynomialLR
 
 from bundle.errors import bad_input
 from bundle.evaluation.folds import held_out
@@ -83,7 +85,7 @@ class Settings:
         channels: of the same.
         size: pixels along each side to which slices are reduced.
         batch_size: slices.
-        learning_rate: of the units; a tenth of it once they are fused.
+        learning_rate: at first, falling to 0.
         seed: of weights, order and augmentation.
     """
 
@@ -142,8 +144,8 @@ def run_fold(slices: Sequence[RealSlice], settings: Settings, folder: Path, devi
 def train(slices: Sequence[RealSlice], settings: Settings, state: Path, device: torch.device) -> PNetMSA:
     """Return PNet-MSA trained on ``slices``, grown unit by unit (Cai et al. 2018, sec. III-A), with its objective.
 
-    Each slice is its own two neighbours, since those are not at hand. Adam and the augmentation (rotation, scale,
-    shift, intensity) are our choice, the paper names neither.
+    Each slice is its own two neighbours, since those are not at hand. Adam, its polynomial decay and the
+    augmentation (rotation, scale, shift, intensity) are our choice, the paper names none.
 
     Args:
         slices: of the patients to train on.
@@ -155,8 +157,9 @@ def train(slices: Sequence[RealSlice], settings: Settings, state: Path, device: 
     network = PNetMSA(settings.units, settings.channels).to(device)
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
     phase_epochs = max(1, settings.epochs // len(network.phase_names))
-    growth = Growth(network, max_epochs=phase_epochs, optimizer=optimizer)
-    objects = {"network": network, "optimizer": optimizer, "growth": growth}
+    lr_scheduler = PolynomialLR(optimizer, total_iters=settings.epochs, power=0.9)
+    growth = Growth(network, min_epochs=phase_epochs // 2, max_epochs=phase_epochs)
+    objects = {"network": network, "optimizer": optimizer, "lr_scheduler": lr_scheduler, "growth": growth}
     trainer = SupervisedTrainer(
         device=device,
         max_epochs=settings.epochs,
@@ -166,6 +169,7 @@ def train(slices: Sequence[RealSlice], settings: Settings, state: Path, device: 
         loss_function=_objective(settings),
         train_handlers=[
             Resume(str(state), objects),
+            LrScheduleHandler(lr_scheduler, print_lr=False),  # type: ignore[arg-type]  # hint of an older torch
             growth,
             TrainingProgress(f"{settings.loss}, fold {settings.fold}"),
         ],

@@ -29,7 +29,7 @@ def nih_slices(
     channels: Annotated[int, typer.Option(min=1, help="Channels of the network.")] = 64,
     size: Annotated[int, typer.Option(min=16, help="Pixels along each side that the network sees.")] = 256,
     batch_size: Annotated[int, typer.Option(min=1, help="Slices per step.")] = 4,
-    learning_rate: Annotated[float, typer.Option(help="Of Adam; a tenth once the units are fused.")] = 1e-3,
+    learning_rate: Annotated[float, typer.Option(help="Of Adam, at first.")] = 1e-3,
     seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:

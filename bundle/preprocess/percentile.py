@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from bundle.preprocess.mean_max import ScaledHU
+
 
 class PercentileWindow:
-    """Intensities from one percentile of the image to another, clipped and scaled to [0, 1].
+    """Intensities from one percentile of the scan to another, clipped and scaled to [0, 1].
 
-    For images whose intensities have no unit; :class:`~bundle.preprocess.HUWindows` is for CT, and this may stand
-    wherever it may. The percentiles are those of what is given: the whole scan, a region or a patch.
+    For images whose intensities have no unit, wherever :class:`~bundle.preprocess.HUWindows` serves for CT; Cai et al.
+    2018, who segment MR images too, don't say how they scale them.
 
     Args:
         lowest: percentile that becomes 0.
@@ -24,10 +26,11 @@ class PercentileWindow:
         self.highest = highest
 
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
-        """Return float32 of the shape of ``image`` (..., 1, X, Y, Z), in [0, 1]; zeros if it is constant between."""
-        image = image.to(torch.float32)
+        """Return float32 of the shape of ``image`` (1, X, Y, Z), by its own percentiles."""
+        return self.fitted(image)(image)
+
+    def fitted(self, scan: torch.Tensor) -> ScaledHU:
+        """Return what the percentiles of ``scan`` (1, X, Y, Z) make of any part of it; a constant scan becomes 0."""
         # NumPy's, as torch.quantile refuses more than 16 million voxels.
-        low, high = np.percentile(image.cpu().numpy(), [self.lowest, self.highest])
-        if low == high:
-            return torch.zeros_like(image)
-        return (image.clamp(low, high) - low) / (high - low)
+        low, high = np.percentile(scan.as_subclass(torch.Tensor).cpu().numpy(), [self.lowest, self.highest])
+        return ScaledHU((float(low), float(high)), float(low), float(high - low) or 1.0)

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import ignite.distributed as idist
-import torch
 from ignite.engine import Engine, Events
 
 from bundle.training.time_budget import TimeBudget
@@ -26,15 +25,14 @@ class Growth:
     network, to :class:`~bundle.training.Resume`.
 
     Args:
-        network: has ``phase_names`` and ``set_phase(index)``, such as :class:`~bundle.networks.slice_sequence.
-            SliceSequence`.
+        network: has ``phase_names`` and ``set_phase(index)``, such as
+            :class:`~bundle.networks.slice_sequence.SliceSequence`.
         min_improvement: share of the best loss.
         patience: epochs.
         max_epochs: of each phase; None has no limit. With it a training of known length reaches the last phase.
+        min_epochs: of each phase, before a lack of improvement counts: a Jaccard loss near 1 falls so slowly at first
+            that it looks converged.
         budget: :class:`~bundle.training.TimeBudget`, of which each phase may use an equal share.
-        optimizer: whose learning rates are multiplied by ``fused_scale`` when the phase "fused" begins (1e-2 for the
-            units and 1e-3 for all together, our choice).
-        fused_scale: see ``optimizer``.
     """
 
     def __init__(
@@ -43,17 +41,15 @@ class Growth:
         min_improvement: float = 0.01,
         patience: int = 3,
         max_epochs: int | None = None,
+        min_epochs: int = 0,
         budget: TimeBudget | None = None,
-        optimizer: torch.optim.Optimizer | None = None,
-        fused_scale: float = 0.1,
     ) -> None:
         self.network = getattr(network, "module", network)  # of DistributedDataParallel
         self.min_improvement = min_improvement
         self.patience = patience
         self.max_epochs = max_epochs
+        self.min_epochs = min_epochs
         self.budget = budget
-        self.optimizer = optimizer
-        self.fused_scale = fused_scale
         self.phase = 0
         self._begin_phase()
 
@@ -86,10 +82,10 @@ class Growth:
 
     def _end_epoch(self, engine: Engine) -> None:
         self._follow(_mean_over_processes(self.losses))
-        ended = self.stalled >= self.patience or self._share_is_used()
+        converged = self.stalled >= self.patience and self.epochs >= self.min_epochs
         # After the last epoch, the network would be left in a phase that it was never trained in.
         more = self.phase + 1 < len(self.network.phase_names) and engine.state.epoch < (engine.state.max_epochs or 0)
-        if ended and more:
+        if more and (converged or self._share_is_used()):
             self._next_phase()
 
     def _share_is_used(self) -> bool:
@@ -111,10 +107,6 @@ class Growth:
         self.network.zero_grad(set_to_none=True)
         name = self.network.phase_names[self.phase]
         _LOGGER.info("after %d epochs of loss down to %.4g, phase %s begins", self.epochs, self.best, name)
-        if name == "fused" and self.optimizer is not None:
-            for group in self.optimizer.param_groups:
-                # Schedules start from initial_lr.
-                group |= {name: self.fused_scale * group[name] for name in ("lr", "initial_lr") if name in group}
         self._begin_phase()
 
     def _begin_phase(self) -> None:
