@@ -249,3 +249,19 @@ def test_regions_that_are_given_do_not_grow():
     box = Box((10, 6, 4), (14, 12, 10))
     result = cascade(growth=Growth()).run(scan(), Threshold(), regions=[Region(box)])
     assert result.report.boxes == [box]
+
+
+@pytest.mark.parametrize(("needed_ml", "outcome"), [(2.2, "ok"), (2.4, "not_found")])
+def test_both_stages_must_agree_on_enough_of_the_organ(needed_ml, outcome):
+    result = cascade(min_agreement_ml=needed_ml).run(scan(), Threshold())
+    assert result.report.outcome == outcome
+    assert bool((result.pred.as_tensor() > 0).any()) == (outcome == "ok")
+
+
+def test_what_the_localizer_does_not_see_is_no_agreement():
+    # The localizer sees the stray voxel alone; the segmenter sees the organ in a region that holds both.
+    image = scan(organ_hu=60)
+    settings = {"localizer": Threshold(80), "region_rule": BoxRule(margin_mm=100), "min_agreement_ml": 0.1}
+    report = cascade(**settings).run(image, Threshold(50)).report
+    assert report.outcome == "not_found"
+    assert report.reason == "localizer and segmenter agree on 0.0 ml of pancreas only, more than 0.1 ml are needed"

@@ -13,11 +13,11 @@ from torch import nn
 
 from bundle.cascade.fusion import Fusion, RegionPrediction, Replace, on_scan_grid
 from bundle.cascade.growth import Growth
-from bundle.cascade.region import Localization, Region, whole_scan
+from bundle.cascade.region import Localization, Region, at_voxels, whole_scan
 from bundle.cascade.report import NOT_FOUND, CascadeReport
 from bundle.cascade.stage import Stage, StageOutput
 from bundle.errors import bad_input
-from bundle.geometry import Grid
+from bundle.geometry import Box, Grid
 from bundle.memory import peak_memory_mb
 from bundle.preprocess import grid_of, resample
 
@@ -62,8 +62,10 @@ class CascadeInferer(Inferer):
         fallback: regions to segment when the rule finds none; by default there are none and the outcome is
             ``not_found``, with an empty mask.
         growth: makes a region larger where the organ reaches its wall, and has it segmented again; None never does.
-        min_volume_ml: a mask below this volume counts as not found and becomes empty.
-        threshold: least probability of that mask.
+        min_volume_ml: a mask of no more than this volume counts as not found and becomes empty.
+        min_agreement_ml: so does one of which no more than this volume is the localizer's opinion, too: in scans
+            without the organ both stages see some, but seldom in the same place. Without a localizer it isn't asked.
+        threshold: least probability of both masks.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class CascadeInferer(Inferer):
         fallback: Callable[[Grid], list[Region]] | None = None,
         growth: Growth | None = None,
         min_volume_ml: float = 0.0,
+        min_agreement_ml: float = 0.0,
         threshold: float = 0.5,
     ) -> None:
         super().__init__()
@@ -90,6 +93,7 @@ class CascadeInferer(Inferer):
         self.fallback = fallback
         self.growth = growth
         self.min_volume_ml = min_volume_ml
+        self.min_agreement_ml = min_agreement_ml
         self.threshold = threshold
 
     def __call__(  # type: ignore[override]  # MONAI allows any callable; a cascade asks the network for its device
@@ -194,13 +198,35 @@ class CascadeInferer(Inferer):
         if not predictions:
             return pred
         box, probability = self.fusion(predictions, localization)
-        volume_ml = int((probability.amax(dim=0) >= self.threshold).sum()) * grid.voxel_ml
-        if volume_ml <= self.min_volume_ml:
-            report.outcome = NOT_FOUND
-            report.reason = f"the segmenter found {volume_ml:.1f} ml of pancreas, {self.min_volume_ml:g} ml are needed"
+        mask = probability.amax(dim=0) >= self.threshold
+        doubt = self._doubt(mask, box, localization, grid)
+        if doubt:
+            report.outcome, report.reason = NOT_FOUND, doubt
             return pred
         box.crop(pred)[...] = probability.cpu()
         return pred
+
+    def _doubt(self, mask: torch.Tensor, box: Box, localization: Localization | None, grid: Grid) -> str:
+        """Return why ``mask``, on ``box`` of the scan, is no finding; nothing if it is one."""
+        volume_ml = int(mask.sum()) * grid.voxel_ml
+        if volume_ml <= self.min_volume_ml:
+            return f"the segmenter found {volume_ml:.1f} ml of pancreas, more than {self.min_volume_ml:g} ml are needed"
+        if localization is None or self.min_agreement_ml == 0:
+            return ""
+        agreed_ml = int(_agreed(mask, box, localization, self.threshold).sum()) * grid.voxel_ml
+        if agreed_ml > self.min_agreement_ml:
+            return ""
+        return (
+            f"localizer and segmenter agree on {agreed_ml:.1f} ml of pancreas only, "
+            f"more than {self.min_agreement_ml:g} ml are needed"
+        )
+
+
+def _agreed(mask: torch.Tensor, box: Box, localization: Localization, threshold: float) -> torch.Tensor:
+    """Return which voxels of ``mask``, on ``box`` of the scan, the localizer finds, too."""
+    coarse = localization.probability.amax(dim=0) >= threshold
+    grid = localization.grid
+    return mask & at_voxels(coarse, grid.box, grid, box, localization.scan_grid).to(mask.device)
 
 
 def _scan_and_grid(inputs: MetaTensor) -> tuple[torch.Tensor, Grid]:

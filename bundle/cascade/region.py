@@ -158,14 +158,7 @@ class MaskRule(RegionRule):
         box = box.grow([self.dilation] * 3).clip(grid.size)
         mask = dilate(box.crop(foreground), self.dilation)
         scan_box = box.on(grid, scan_grid)
-        # Voxel centres of the scan looked up on the coarse grid, so that box and mask can't drift apart.
-        x, y, z = (
-            torch.arange(a, b).mul(2).add(1).mul(n).div(2 * m, rounding_mode="floor").sub(start).clamp(0, size - 1)
-            for a, b, n, m, start, size in zip(
-                scan_box.start, scan_box.stop, grid.size, scan_grid.size, box.start, box.size
-            )
-        )
-        return Region(scan_box, mask[x][:, y][:, :, z])
+        return Region(scan_box, at_voxels(mask, box, grid, scan_box, scan_grid))
 
 
 class SeveralRules:
@@ -181,6 +174,20 @@ class SeveralRules:
     def __call__(self, localization: Localization) -> list[Region]:
         """Return the regions of all rules, in voxels of the scan's grid."""
         return [region for rule in self.rules for region in rule(localization)]
+
+
+def at_voxels(mask: torch.Tensor, box: Box, grid: Grid, scan_box: Box, scan_grid: Grid) -> torch.Tensor:
+    """Return, for the voxels of ``scan_box``, the value of ``mask`` (X, Y, Z) on ``box`` of a coarser grid.
+
+    Voxel centres of the scan are looked up on the coarse grid, so that boxes and masks can't drift apart.
+    """
+    x, y, z = (
+        torch.arange(a, b).mul(2).add(1).mul(n).div(2 * m, rounding_mode="floor").sub(start).clamp(0, size - 1)
+        for a, b, n, m, start, size in zip(
+            scan_box.start, scan_box.stop, grid.size, scan_grid.size, box.start, box.size
+        )
+    )
+    return mask[x][:, y][:, :, z]
 
 
 def dilate(mask: torch.Tensor, times: int) -> torch.Tensor:
