@@ -139,6 +139,12 @@ def bench(context: typer.Context) -> None:
     _forward(context, "bundle.evaluation.commands", {"bench": "bench"})
 
 
+@app.command("nih-slices", context_settings=_FORWARD, help="Train and test PNet-MSA on real slices; see docs/systems.md.")
+def nih_slices(context: typer.Context) -> None:
+    """Forward to :func:`bundle.evaluation.nih_slices_command.nih_slices`."""
+    _forward(context, "bundle.evaluation.nih_slices_command", {"nih-slices": "nih_slices"})
+
+
 @app.command("real-ct", context_settings=_FORWARD, help="Score the real scans at hand; see docs/real_ct.md.")
 def real_ct(context: typer.Context) -> None:
     """Forward to :func:`bundle.evaluation.commands.real_ct`."""

@@ -58,7 +58,7 @@ def phantom(size: Sequence[int], contrast: float = 40, classes: int = 1) -> tupl
     return logits.softmax(dim=0)[1:], gray.clamp(0, 255)[None]
 
 
-# SPEC T-63: 6³ voxels; the object [1:4]³ and one voxel apart from it.
+# T-63: 6³ voxels; the object [1:4]³ and one voxel apart from it.
 T63_PROBABILITY = torch.full((1, 6, 6, 6), 0.05)
 T63_PROBABILITY[0, 1:4, 1:4, 1:4] = 0.9
 T63_PROBABILITY[0, 5, 5, 5] = 0.9
@@ -128,7 +128,7 @@ def test_classes_swap():
     torch.testing.assert_close(crf(probability, gray, (1, 1, 1)), swapped.flip(0), atol=1e-5, rtol=0)
 
 
-# SPEC T-64: (2 pi)^(3/2) sigma^3; the sum over voxels is the integral to many digits.
+# T-64: (2 pi)^(3/2) sigma^3; the sum over voxels is the integral to many digits.
 @pytest.mark.parametrize(("sigma", "mass"), [(3, 425.24), (5, 1968.70)])
 def test_t64_mass_of_the_kernel_without_normalization(sigma, mass):
     middle_row = gaussian_matrix(81, sigma)[40]

@@ -117,7 +117,7 @@ def test_nearest_takes_one_of_every_four():
     assert resample(volume, (2, 1, 1), "nearest").flatten().tolist() == [1, 5]
 
 
-# SPEC T-56: half the resolution by skipping, nearest back.
+# T-56: half the resolution by skipping, nearest back.
 def test_t56_label_at_half_the_resolution_is_itself_on_even_coordinates():
     label = torch.randint(0, 3, (1, 8, 6, 10), generator=torch.Generator().manual_seed(0))
     half = resample_label(label, (4, 3, 5), "nearest")

@@ -19,7 +19,7 @@ def logits_of(probability: list[float]) -> torch.Tensor:
     return torch.tensor(probability).reshape(1, 1, -1, 1, 1).logit(eps=1e-9)
 
 
-# SPEC T-43; plain soft Dice of the fourth is 1 - 2 * 1.4 / 3.8, the sum of both classes always twice DL2.
+# T-43; plain soft Dice of the fourth is 1 - 2 * 1.4 / 3.8, the sum of both classes always twice DL2.
 @pytest.mark.parametrize(
     ("probability", "two_class", "foreground"),
     [
@@ -86,7 +86,7 @@ def sure(mask: torch.Tensor) -> torch.Tensor:
     return 100 * mask - 50
 
 
-# SPEC T-48.
+# T-48.
 @pytest.mark.parametrize(
     ("prediction", "cost"),
     [

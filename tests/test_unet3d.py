@@ -11,7 +11,7 @@ from bundle.networks.unet3d import UNet3d
 XUE_C1 = {"out_channels": 2, "channels": (32, 64, 128, 128), "encoder_convs": (2, 1, 1, 0), "decoder_convs": 1}
 
 
-# Our network of Zhao 2019; that of Xue 2019, C1 (SPEC 4.2), whose deepest level has no convolutions.
+# Our network of Zhao 2019; that of Xue 2019, C1, whose deepest level has no convolutions.
 @pytest.mark.parametrize(("settings", "parameters"), [({}, 5_601_121), (XUE_C1 | {"norm": None}, 1_679_970)])
 def test_number_of_parameters(settings, parameters):
     with torch.device("meta"):

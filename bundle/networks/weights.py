@@ -18,6 +18,8 @@ def prepare(network: nn.Module, path: str | None, device: torch.device | str, sk
     ``skip`` is that of :func:`load_weights`.
     """
     network = load_weights(network, path, skip).to(device)
+    if any(weight.ndim == 4 for weight in network.parameters()):  # convolutions in two dimensions have another layout
+        return network
     return network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
 
