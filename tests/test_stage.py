@@ -146,7 +146,7 @@ def test_whole_volume_is_padded_for_the_network_and_cut_again():
     network = Logits()
     image = torch.rand(1, 1, 9, 16, 1)
     answer = WholeVolumeInferer(divisor=8)(image, network)
-    assert network.seen[0].shape == (1, 1, 16, 16, 8)
+    assert network.seen[0].shape == (1, 1, 16, 16, 16)
     assert answer.shape == (1, 3, 9, 16, 1)
     assert torch.equal(answer[:, 1:2], image)
 

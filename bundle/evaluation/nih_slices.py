@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -311,9 +310,10 @@ def _check_settings(settings: Settings, folder: Path) -> None:
 
 
 def _dice_by_patient(rows: Sequence[Row]) -> list[float]:
-    counts: dict[str, Any] = defaultdict(lambda: np.zeros(len(_COUNTS)))
+    counts: dict[str, Any] = {}
     for row in rows:
-        counts[row["case"].split("-")[0]] += [row[name] for name in _COUNTS]
+        patient = row["case"].split("-")[0]
+        counts[patient] = counts.get(patient, 0) + np.array([row[name] for name in _COUNTS])
     return [float(2 * common / (found + true)) for common, found, true in counts.values()]
 
 
