@@ -139,7 +139,7 @@ def bench(context: typer.Context) -> None:
     _forward(context, "bundle.evaluation.commands", {"bench": "bench"})
 
 
-@app.command("nih-slices", context_settings=_FORWARD, help="Train and test PNet-MSA on real slices; see docs/systems.md.")
+@app.command("nih-slices", context_settings=_FORWARD, help="Train and test PNet-MSA on real slices: docs/systems.md.")
 def nih_slices(context: typer.Context) -> None:
     """Forward to :func:`bundle.evaluation.nih_slices_command.nih_slices`."""
     _forward(context, "bundle.evaluation.nih_slices_command", {"nih-slices": "nih_slices"})
