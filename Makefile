@@ -16,7 +16,7 @@ PATIENTS ?=
 PANCREAS_DATA ?= ../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint types test-fast test-slow bench anatomy data weights-data weights clean
+.PHONY: help venv demo test lint types test-fast test-slow bench anatomy glands data weights-data weights clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -61,34 +61,50 @@ data: $(STAMP) ## render COUNT scans for SECTION of DATA, from drawn bodies or A
 	$(PYTHON) -m bundle render --output "$(DATA)" --section $(SECTION) --count $(COUNT) --seed $(SEED) \
 		--workers $(WORKERS) $(if $(ANATOMY),--anatomy "$(ANATOMY)") $(if $(PATIENTS),--patients "$(PATIENTS)")
 
-# The split by patient of the shipped weights; nothing of the last line is in training.
+# The split by patient of the shipped weights; nothing of the test is in training.
 TRAIN := gibson_13,gibson_18,gibson_21,gibson_37,gibson_43,gibson_45,gibson_48,gibson_55,gibson_66,totalsegmentator_s0327
 VALIDATION := gibson_74,totalsegmentator_s0327
 TEST := gibson_11,gibson_15,gibson_50,gibson_85,totalsegmentator_s0328
-RENDER = $(PYTHON) -m bundle render --workers $(WORKERS)
-TRAINING_GRID := --in-plane-mm 1.0 1.4 --thickness-mm 1.25 5
+VALIDATION_GLANDS := msd_042,msd_071,msd_119,msd_186,msd_256,msd_315,msd_370,msd_423,msd_444,msd_490
+comma := ,
+space := $(subst ,, )
+TRAIN_GLANDS = $(subst $(space),$(comma),$(filter-out $(subst $(comma), ,$(VALIDATION_GLANDS)),\
+	$(patsubst %.nii.gz,%,$(notdir $(sort $(wildcard data/glands/*.nii.gz))))))
 
-weights-data: anatomy ## the rendered scans of the shipped weights: training, validation, test
+RENDER = $(PYTHON) -m bundle render --workers $(WORKERS)
+TRAINING_GRID := --in-plane-mm 1.0 1.6
+MAPS := --anatomy data/anatomy --procedural-share 0
+GLANDS := --glands data/glands
+TRANSPLANTS = $(GLANDS) --gland-patients $(TRAIN_GLANDS)
+
+glands: $(STAMP) ## pancreases to transplant into bodies, from the masks in PANCREAS_DATA/pancreas_masks
+	$(PYTHON) -m bundle anatomy glands --source "$(PANCREAS_DATA)/pancreas_masks" --output data/glands
+
+weights-data: anatomy glands ## the rendered scans of the shipped weights: training, validation, test
 	$(RENDER) --output data/weights --section training --count 60 --seed 1000 $(TRAINING_GRID)
-	$(RENDER) --output data/weights --section training --count 50 --seed 2000 $(TRAINING_GRID) \
-		--anatomy data/anatomy --patients $(TRAIN) --procedural-share 0
-	$(RENDER) --output data/weights --section training --count 60 --seed 2100 $(TRAINING_GRID) \
-		--anatomy data/anatomy --patients $(TRAIN) --procedural-share 0.1 --without-pancreas 0.15
-	$(RENDER) --output data/weights --section validation --count 6 --seed 3000 $(TRAINING_GRID)
-	$(RENDER) --output data/weights --section validation --count 12 --seed 3001 $(TRAINING_GRID) \
-		--anatomy data/anatomy --patients $(VALIDATION) --procedural-share 0
-	$(RENDER) --output data/weights --section test --count 24 --seed 5000 \
-		--anatomy data/anatomy --patients $(TEST) --procedural-share 0
-	$(RENDER) --output data/weights --section test --count 20 --seed 5100
-	$(RENDER) --output data/without_pancreas --section test --count 24 --seed 5200 \
+	$(RENDER) --output data/weights --section training --count 110 --seed 2000 $(TRAINING_GRID) $(MAPS) --patients $(TRAIN)
+	$(RENDER) --output data/weights --section training --count 82 --seed 7000 $(TRAINING_GRID) --without-pancreas 0.2 \
+		$(MAPS) --patients $(TRAIN)
+	$(RENDER) --output data/weights --section training --count 120 --seed 7500 $(TRAINING_GRID) --without-pancreas 0.2
+	$(RENDER) --output data/weights --section training --count 220 --seed 8000 $(TRAINING_GRID) --without-pancreas 0.15 \
+		$(MAPS) --patients $(TRAIN) $(TRANSPLANTS) --gland-share 0.8 --deformation 1.4
+	$(RENDER) --output data/weights --section validation --count 20 --seed 9000 $(TRAINING_GRID) \
+		$(MAPS) --patients $(VALIDATION) $(GLANDS) --gland-patients $(VALIDATION_GLANDS) --gland-share 0.8
+	$(RENDER) --output data/weights --section validation --count 8 --seed 9100 $(TRAINING_GRID)
+	$(RENDER) --output data/without_pancreas --section validation --count 30 --seed 9200 $(TRAINING_GRID) \
+		--anatomy data/anatomy --patients $(VALIDATION) --procedural-share 0.5 --without-pancreas 1
+	$(RENDER) --output data/weights --section test --count 24 --seed 6000 $(MAPS) --patients $(TEST)
+	$(RENDER) --output data/weights --section test --count 20 --seed 6100
+	$(RENDER) --output data/without_pancreas --section test --count 30 --seed 6200 \
 		--anatomy data/anatomy --patients $(TEST) --procedural-share 0.5 --without-pancreas 1
 
+TRAINING = $(PYTHON) -m monai.bundle run training --dataset_dir data/weights --output_dir output/weights \
+	--ckpt_dir output/weights --val_interval 2
+LOCALIZER := "['configs/train.json','configs/train_localizer.json']"
+
 weights: $(STAMP) ## train both networks as the shipped ones were, into models
-	$(PYTHON) -m monai.bundle run training --config_file "['configs/train.json','configs/train_localizer.json']" \
-		--dataset_dir data/weights --output_dir output/weights --ckpt_dir output/weights --max_epochs 20 --val_interval 4
-	$(PYTHON) -m monai.bundle run training --config_file configs/train.json \
-		--dataset_dir data/weights --output_dir output/weights --ckpt_dir output/weights \
-		--checkpoint output/weights/model_localizer.pt --max_epochs 28 --val_interval 4
+	$(TRAINING) --config_file $(LOCALIZER) --max_epochs 16
+	$(TRAINING) --config_file configs/train.json --checkpoint output/weights/model_localizer.pt --max_epochs 20
 	$(PYTHON) -m bundle publish output/weights/model_localizer.pt --output models/model_localizer.pt
 	$(PYTHON) -m bundle publish output/weights/model.pt --output models/model.pt
 
