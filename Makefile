@@ -13,10 +13,11 @@ SECTION ?= training
 DATA ?= data/rendered
 ANATOMY ?=
 PATIENTS ?=
+MINUTES ?= 30
 PANCREAS_DATA ?= ../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint types test-fast test-slow bench anatomy glands data weights-data weights clean
+.PHONY: help venv demo test lint types test-fast test-slow bench anatomy glands data weights-data weights compare clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -107,6 +108,9 @@ weights: $(STAMP) ## train both networks as the shipped ones were, into models
 	$(TRAINING) --config_file configs/train.json --checkpoint output/weights/model_localizer.pt --max_epochs 20
 	$(PYTHON) -m bundle publish output/weights/model_localizer.pt --output models/model_localizer.pt
 	$(PYTHON) -m bundle publish output/weights/model.pt --output models/model.pt
+
+compare: $(STAMP) ## train all systems for MINUTES each stage on DATA, score them, write output/compare/comparison.md
+	$(PYTHON) -m bundle compare --data "$(DATA)" --output output/compare --minutes $(MINUTES)
 
 clean: ## remove what the other commands made, rendered data excepted
 	rm -rf $(VENV) demo build dist *.egg-info .mypy_cache .pytest_cache

@@ -139,6 +139,12 @@ def bench(context: typer.Context) -> None:
     _forward(context, "bundle.evaluation.commands", {"bench": "bench"})
 
 
+@app.command(context_settings=_FORWARD, help="Train and score all systems side by side; see docs/systems.md.")
+def compare(context: typer.Context) -> None:
+    """Forward to :func:`bundle.evaluation.commands.compare`."""
+    _forward(context, "bundle.evaluation.commands", {"compare": "compare"})
+
+
 @app.command("nih-slices", context_settings=_FORWARD, help="Train and test PNet-MSA on real slices: docs/systems.md.")
 def nih_slices(context: typer.Context) -> None:
     """Forward to :func:`bundle.evaluation.nih_slices_command.nih_slices`."""

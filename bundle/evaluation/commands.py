@@ -31,6 +31,26 @@ def bench(
         typer.echo(output)
 
 
+def compare(
+    data: Annotated[Path, typer.Option(help="Medical Decathlon folder with training, validation and test.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for weights, scores and the page.")],
+    minutes: Annotated[float, typer.Option(help="Training time of each stage of each system.")] = 30,
+    threads: Annotated[int, typer.Option(help="Threads of each process.")] = 2,
+    systems: Annotated[str, typer.Option(help="Only these of the plan: default,zhu2018,...; all, if none.")] = "",
+    plan: Annotated[Path | None, typer.Option(help="Systems and sizes; configs/compare.json if not given.")] = None,
+) -> None:
+    """Train all systems for the same time on the same scans and score them on the same held-out scans.
+
+    Called again it goes on where it stopped, and what is finished is not done again.
+    """
+    from bundle.evaluation.compare import CONFIGS, Budget, compare
+
+    chosen = [name.strip() for name in systems.split(",") if name.strip()]
+    console = Console(stderr=True)
+    plan = plan or CONFIGS / "compare.json"
+    typer.echo(compare(data, output, Budget(minutes, threads), plan, chosen, console.print))
+
+
 def real_ct(
     data: Annotated[Path, typer.Option(envvar="PANCREAS_DATA", help="Folder of the real scans.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for masks, pictures and the table.")],

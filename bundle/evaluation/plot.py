@@ -1,9 +1,9 @@
-"""Picture of an evaluation: Dice by stage and what the region keeps of the truth."""
+"""Pictures of evaluations: Dice by stage and what the region keeps of the truth, or values by group."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,12 +36,23 @@ def plot_cases(rows: Sequence[Row], path: Path) -> None:
         figure.savefig(temporary)
 
 
+def plot_groups(groups: Mapping[str, Sequence[float]], label: str, path: Path) -> None:
+    """Write a PNG: the values of each group as points over a box; ``label`` names the axis from 0 to 1."""
+    figure = Figure(figsize=(10, 4.5), dpi=120, layout="constrained")
+    axes = figure.subplots()
+    _strips(axes, groups)
+    axes.set_ylabel(label)
+    axes.set_ylim(-0.02, 1.02)
+    with replacing(path) as temporary:
+        figure.savefig(temporary)
+
+
 def _values(rows: Sequence[Row], stage: str, metric: str) -> list[float]:
     values = [row.get(metric, math.nan) for row in rows if row["stage"] == stage]
     return [value for value in values if not math.isnan(value)]
 
 
-def _strips(axes: Axes, groups: dict[str, list[float]]) -> None:
+def _strips(axes: Axes, groups: Mapping[str, Sequence[float]]) -> None:
     shown = {name.replace("_", "\n"): values for name, values in groups.items() if values}
     rng = np.random.default_rng(SEED)
     for position, values in enumerate(shown.values()):

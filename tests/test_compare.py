@@ -1,0 +1,108 @@
+"""The systems side by side."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+
+from bundle.errors import InputError
+from bundle.evaluation import compare as module
+from bundle.evaluation.compare import Budget, compare, comparison_page
+
+BUDGET = Budget(minutes=1, threads=1)
+
+
+def rows(*dice: float) -> list[dict]:
+    """Scans with pancreas, scored by the cascade with these Dice and by its localizer with half of them."""
+    return [
+        {"case": f"case_{index}", "stage": stage, "outcome": "ok", "label_volume_ml": 50.0, "dice": value * factor}
+        for index, value in enumerate(dice)
+        for stage, factor in (("fine", 1.0), ("coarse", 0.5))
+    ]
+
+
+def page(**systems: list[dict]) -> str:
+    return comparison_page(systems, "default", dict.fromkeys(systems, 2_300_000), BUDGET)
+
+
+def test_each_system_has_its_mean_and_spread():
+    assert "| default | 0.350 ± 0.071 [0.300, 0.400] | 0.700 ± 0.141 [0.600, 0.800] |" in page(default=rows(0.6, 0.8))
+
+
+def test_differences_are_paired_by_case():
+    assert "| zhu2018 | 2 | +0.150 | 0.100 to 0.200 |" in page(default=rows(0.6, 0.8), zhu2018=rows(0.5, 0.6))
+
+
+def test_what_was_not_measured_is_a_dash():
+    assert page(default=rows(0.6, 0.8)).splitlines()[4].endswith("| – | – | – | – | – | 2.30 |")
+
+
+def test_what_the_papers_report_is_marked_as_theirs():
+    assert "**theirs, on other scans**" in page(default=rows(0.6, 0.8))
+
+
+@pytest.fixture
+def steps(monkeypatch) -> list[tuple[str, list[str]]]:
+    """Run id and configurations of the steps, which a stand-in takes."""
+    taken: list[tuple[str, list[str]]] = []
+
+    def run(command, cwd, env, stdout, stderr):
+        arguments = json.loads(Path(command[-1]).read_text())
+        files = [Path(file).name for file in arguments["config_file"]]
+        taken.append((command[4], files))
+        if command[4] == "training":
+            models = Path(arguments["ckpt_dir"])
+            models.mkdir(parents=True, exist_ok=True)
+            suffix = next((f"_{name[7:-5]}" for name in files if name.startswith("system_")), "")
+            stage = "_localizer" if "train_localizer.json" in files else ""
+            torch.save({"weight": torch.zeros(10)}, models / f"model{stage}{suffix}.pt")
+        else:
+            folder = Path(arguments["output_dir"])
+            folder.mkdir(parents=True)
+            lines = ["case,stage,outcome,label_volume_ml,dice", "a,fine,ok,50,0.5", "b,fine,ok,50,0.6"]
+            (folder / "cases.csv").write_text("\n".join(lines) + "\n")
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(module.subprocess, "run", run)
+    return taken
+
+
+def test_both_stages_are_trained_before_the_score(steps, tmp_path):
+    compare(tmp_path, tmp_path / "out", BUDGET, systems=["zhu2018"])
+    assert steps == [
+        ("training", ["train.json", "train_localizer.json", "system_zhu2018.json"]),
+        ("training", ["train.json", "system_zhu2018.json"]),
+        ("run", ["inference.json", "evaluate.json", "system_zhu2018.json"]),
+    ]
+
+
+def test_a_system_of_one_stage_trains_one(steps, tmp_path):
+    compare(tmp_path, tmp_path / "out", BUDGET, systems=["cai2018"])
+    assert [run_id for run_id, _ in steps] == ["training", "run"]
+
+
+def test_what_is_done_is_not_done_again(steps, tmp_path):
+    for _ in range(2):
+        compare(tmp_path, tmp_path / "out", BUDGET, systems=["default"])
+    assert len(steps) == 3
+    assert (tmp_path / "out" / "comparison.md").is_file() and (tmp_path / "out" / "comparison.png").is_file()
+
+
+def test_an_unknown_system_is_named(tmp_path):
+    with pytest.raises(InputError, match="zhu2019"):
+        compare(tmp_path, tmp_path / "out", BUDGET, systems=["zhu2019"])
+
+
+def test_a_step_that_fails_shows_the_end_of_its_log(monkeypatch, tmp_path):
+    def fail(command, cwd, env, stdout, stderr):
+        stdout.write("first\nout of memory\n")
+        stdout.flush()
+        return subprocess.CompletedProcess(command, 1)
+
+    monkeypatch.setattr(module.subprocess, "run", fail)
+    with pytest.raises(InputError, match="out of memory"):
+        compare(tmp_path, tmp_path / "out", BUDGET, systems=["default"])
