@@ -1,3 +1,3 @@
 """Pancreas CT cascade segmentation: a MONAI bundle. For research, not for diagnosis."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
