@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
-from monai.utils import convert_to_dst_type
 from scipy import ndimage
 from skimage.morphology import skeletonize
 
@@ -54,7 +53,8 @@ class SkeletonTargetd(MapTransform):
         for key in self.key_iterator(d):
             organ = np.asarray(d[key])[0] == self.value
             heat = skeleton_heat_map(organ, self.mode, self.sigma_voxels)[None]
-            d[self.output_key] = convert_to_dst_type(heat, dst=d[key], dtype=torch.float32)[0]
+            # A plain tensor, as it comes from a cache: a batch may hold cached and fresh ones.
+            d[self.output_key] = torch.from_numpy(heat)
         return d
 
 
