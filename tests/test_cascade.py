@@ -265,3 +265,8 @@ def test_what_the_localizer_does_not_see_is_no_agreement():
     report = cascade(**settings).run(image, Threshold(50)).report
     assert report.outcome == "not_found"
     assert report.reason == "localizer and segmenter agree on 0.0 ml of pancreas only, more than 0.1 ml are needed"
+
+
+def test_what_a_fallback_finds_needs_no_agreement():
+    settings = {"localizer": Threshold(1000), "fallback": whole_scan_of, "min_agreement_ml": 0.1}
+    assert cascade(**settings).run(scan(), Threshold()).report.outcome == "ok"

@@ -50,3 +50,7 @@ def test_a_region_without_organ_stays():
 def test_a_region_with_a_mask_keeps_its_shape():
     region = Region(BOX, torch.ones(10, 10, 10, dtype=torch.bool))
     assert Growth()(region, torch.ones(1, 10, 10, 10), GRID) is None
+
+
+def test_the_whole_scan_cannot_grow():
+    assert Growth()(Region(GRID.box), torch.ones(1, *GRID.size), GRID) is None

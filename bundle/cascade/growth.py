@@ -29,11 +29,11 @@ class Growth:
         """Return the larger region, or None if there is no reason to grow.
 
         Args:
-            region: a box; one with a mask is never grown, since its shape was meant.
+            region: a box; one with a mask is never grown, since its shape was meant. The whole scan can't grow.
             probability: (K, X, Y, Z) of the box, on any grid over it.
             scan_grid: the scan's own grid.
         """
-        if region.mask is not None:
+        if region.mask is not None or region.box == scan_grid.box:
             return None
         organ = keep_components(probability.amax(dim=0) >= self.threshold, self.min_share)
         start, stop = list(region.box.start), list(region.box.stop)

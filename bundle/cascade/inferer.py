@@ -64,7 +64,7 @@ class CascadeInferer(Inferer):
         growth: makes a region larger where the organ reaches its wall, and has it segmented again; None never does.
         min_volume_ml: a mask of no more than this volume counts as not found and becomes empty.
         min_agreement_ml: so does one of which no more than this volume is the localizer's opinion, too: in scans
-            without the organ both stages see some, but seldom in the same place. Without a localizer it isn't asked.
+            without the organ both stages see some, but seldom in the same place. Not asked without a localizer, or in a fallback's regions.
         threshold: least probability of both masks.
     """
 
@@ -199,7 +199,8 @@ class CascadeInferer(Inferer):
             return pred
         box, probability = self.fusion(predictions, localization)
         mask = probability.amax(dim=0) >= self.threshold
-        doubt = self._doubt(mask, box, localization, grid)
+        # A fallback is for what the localizer missed: it can't be asked to confirm that.
+        doubt = self._doubt(mask, box, None if report.reason else localization, grid)
         if doubt:
             report.outcome, report.reason = NOT_FOUND, doubt
             return pred
