@@ -10,6 +10,20 @@ import numpy as np
 
 from bundle.rendering.tissues import CLASSES
 
+ROOT = Path(__file__).parents[1]
+
+
+def common_settings(dataset: Path, output: Path) -> dict:
+    """Overrides that every workflow of the tests has in common: where things are, and one process on the CPU."""
+    return {
+        "bundle_root": str(ROOT),
+        "dataset_dir": str(dataset),
+        "output_dir": str(output),
+        "ckpt_dir": str(output / "models"),
+        "device": "$torch.device('cpu')",
+        "num_workers": 0,
+    }
+
 
 def write_dataset(folder: Path) -> Path:
     """Write a Medical Decathlon folder of seven patients: a bright block in noise on 64 x 64 x 64 voxels of 3 mm."""

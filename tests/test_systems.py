@@ -11,9 +11,7 @@ from ignite.engine import Events
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from bundle.cascade import CascadeReport
-from tests.phantoms import write_dataset
-
-ROOT = Path(__file__).parents[1]
+from tests.phantoms import ROOT, common_settings, write_dataset
 
 SYSTEMS: dict[str, dict] = {
     "cai2018": {
@@ -65,16 +63,7 @@ def files(*names: str) -> list[str]:
 
 
 def overrides(system: str, dataset: Path, output: Path, **more) -> dict:
-    common = {
-        "bundle_root": str(ROOT),
-        "dataset_dir": str(dataset),
-        "output_dir": str(output),
-        "ckpt_dir": str(output / "models"),
-        "device": "$torch.device('cpu')",
-        "num_workers": 0,
-        "amp": False,
-    }
-    return common | SYSTEMS[system] | more
+    return common_settings(dataset, output) | {"amp": False} | SYSTEMS[system] | more
 
 
 def train(system: str, stage: str, dataset: Path, output: Path, **more) -> list[float]:

@@ -14,9 +14,7 @@ from ignite.engine import Events
 from monai.bundle import ConfigWorkflow
 
 from bundle.cascade import CascadeReport
-from tests.phantoms import write_dataset
-
-ROOT = Path(__file__).parents[1]
+from tests.phantoms import ROOT, common_settings, write_dataset
 
 UNET = {"_target_": "UNet", "spatial_dims": 3, "in_channels": 2, "out_channels": 14, "channels": [4, 8], "strides": [2]}
 # Crops of one size without anything random, so that two runs differ in what is compared alone.
@@ -29,16 +27,7 @@ def dataset(tmp_path_factory) -> Path:
 
 
 def common(dataset: Path, output: Path) -> dict:
-    return {
-        "bundle_root": str(ROOT),
-        "dataset_dir": str(dataset),
-        "output_dir": str(output),
-        "ckpt_dir": str(output / "models"),
-        "device": "$torch.device('cpu')",
-        "num_workers": 0,
-        "network_def": UNET,
-        "localizer_def": UNET,
-    }
+    return common_settings(dataset, output) | {"network_def": UNET, "localizer_def": UNET}
 
 
 def training(dataset: Path, output: Path, **more) -> dict:

@@ -64,7 +64,8 @@ class CascadeInferer(Inferer):
         growth: makes a region larger where the organ reaches its wall, and has it segmented again; None never does.
         min_volume_ml: a mask of no more than this volume counts as not found and becomes empty.
         min_agreement_ml: so does one of which no more than this volume is the localizer's opinion, too: in scans
-            without the organ both stages see some, but seldom in the same place. Not asked without a localizer, or in a fallback's regions.
+            without the organ both stages see some, but seldom in the same place. Not asked without a localizer, or in
+            a fallback's regions.
         threshold: least probability of both masks.
     """
 

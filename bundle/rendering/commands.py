@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -64,13 +66,7 @@ def anatomy_build(
 ) -> None:
     """Make whole abdomens of label maps: complete maps by themselves, the others in the body of each complete one."""
     names = [name.strip() for name in donors.split(",") if name.strip()]
-    columns = (TextColumn("building"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, TextColumn("{task.fields[last]}"), console=Console(stderr=True)) as progress:
-        task = progress.add_task("build", total=None, last="reading")
-
-        def show(done: int, total: int, name: str) -> None:
-            progress.update(task, completed=done, total=total, last=name)
-
+    with _building() as show:
         build_composites(source, output, spacing_mm, names, show)
     typer.echo(output)
 
@@ -81,6 +77,14 @@ def anatomy_glands(
     spacing_mm: Annotated[float, typer.Option(help="Edge of a voxel.", min=0.5, max=6.0)] = 1.5,
 ) -> None:
     """Make glands of pancreas masks, for `render --glands` to transplant into bodies."""
+    with _building() as show:
+        build_glands(source, output, spacing_mm, show)
+    typer.echo(output)
+
+
+@contextmanager
+def _building() -> Iterator[Callable[[int, int, str], None]]:
+    """A progress bar; yields what tells it the maps done, the number of maps and the name of the next one."""
     columns = (TextColumn("building"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, TextColumn("{task.fields[last]}"), console=Console(stderr=True)) as progress:
         task = progress.add_task("build", total=None, last="reading")
@@ -88,8 +92,7 @@ def anatomy_glands(
         def show(done: int, total: int, name: str) -> None:
             progress.update(task, completed=done, total=total, last=name)
 
-        build_glands(source, output, spacing_mm, show)
-    typer.echo(output)
+        yield show
 
 
 def _choose_anatomies(folder: Path | None, patients: str, folder_option: str, patients_option: str) -> list[Path]:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, Randomizable
+from scipy.spatial.transform import Rotation
 from torch.nn.functional import grid_sample
 
 
@@ -116,11 +117,4 @@ class RandPatchd(Randomizable, MapTransform):
         angles = self.R.uniform(-self.rotate_rad, self.rotate_rad, size=3)
         if slab:
             angles[:2] = 0
-        matrix = np.eye(3)
-        for axis, angle in enumerate(angles):
-            i, j = [a for a in range(3) if a != axis]
-            turn = np.eye(3)
-            turn[i, i] = turn[j, j] = math.cos(angle)
-            turn[i, j], turn[j, i] = -math.sin(angle), math.sin(angle)
-            matrix = matrix @ turn
-        return matrix
+        return Rotation.from_euler("XYZ", angles).as_matrix()
