@@ -13,7 +13,8 @@ SECTION ?= training
 DATA ?= data/rendered
 ANATOMY ?=
 PATIENTS ?=
-MINUTES ?= 30
+MINUTES ?= 12
+SCANS ?= 160
 PANCREAS_DATA ?= ../shared/data
 
 .DEFAULT_GOAL := help
@@ -110,7 +111,8 @@ weights: $(STAMP) ## train both networks as the shipped ones were, into models
 	$(PYTHON) -m bundle publish output/weights/model.pt --output models/model.pt
 
 compare: $(STAMP) ## train all systems for MINUTES each stage on DATA, score them, write output/compare/comparison.md
-	$(PYTHON) -m bundle compare --data "$(DATA)" --output output/compare --minutes $(MINUTES)
+	$(PYTHON) -m bundle compare --data "$(DATA)" --output output/compare \
+		--minutes $(MINUTES) --scans $(SCANS)
 
 clean: ## remove what the other commands made, rendered data excepted
 	rm -rf $(VENV) demo build dist *.egg-info .mypy_cache .pytest_cache

@@ -92,6 +92,21 @@ def test_what_is_done_is_not_done_again(steps, tmp_path):
     assert (tmp_path / "out" / "comparison.md").is_file() and (tmp_path / "out" / "comparison.png").is_file()
 
 
+def test_a_share_of_the_training_scans_is_drawn(steps, tmp_path):
+    names = {"training": [f"{number}.nii" for number in range(5)], "validation": ["v.nii"], "test": ["t.nii"]}
+    content = {
+        section: [{"image": name, "label": name, "patient": name} for name in files] for section, files in names.items()
+    }
+    for name in sum(names.values(), []):
+        (tmp_path / name).touch()
+    (tmp_path / "dataset.json").write_text(json.dumps(content))
+    compare(tmp_path, tmp_path / "out", Budget(1, 1, scans=3), systems=["default"])
+    drawn = json.loads((tmp_path / "out" / "dataset.json").read_text())
+    assert [len(drawn[section]) for section in ("training", "validation", "test")] == [3, 1, 1]
+    scored = json.loads((tmp_path / "out" / "default" / "evaluate.json").read_text())
+    assert scored["dataset_dir"] == str(tmp_path / "out" / "dataset.json")
+
+
 def test_an_unknown_system_is_named(tmp_path):
     with pytest.raises(InputError, match="zhu2019"):
         compare(tmp_path, tmp_path / "out", BUDGET, systems=["zhu2019"])

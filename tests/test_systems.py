@@ -15,7 +15,8 @@ from tests.phantoms import ROOT, common_settings, write_dataset
 
 SYSTEMS: dict[str, dict] = {
     "cai2018": {
-        "cnn": {"units": 2, "channels": 8},
+        "cnn#units": 2,
+        "width": 0.125,
         "segmenter_patch#patch_size": [64, 64, 8],
         "learning_rate": 0.02,
     },
@@ -27,16 +28,15 @@ SYSTEMS: dict[str, dict] = {
         "segmenter_patch#patch_size": [92, 92, 92],
     },
     "xue2019": {
-        "widths": [4, 4, 4, 4, 4],
-        "localizer_widths": [4, 4, 4, 4],
+        "width": 0.0625,
         "step": [64, 64, 16],
         "batch_size": 4,
         "crf#iterations": 1,
         "crf#step": 1,
     },
-    "zhao2019": {"channels": [4, 8], "learning_rate": 0.01},
+    "zhao2019": {"width": 0.0625, "learning_rate": 0.01},
     "zhu2018": {
-        "network_def#width": 4,
+        "width": 0.125,
         "localize#inferer#count": 0,
         "segment#inferer#count": 1,
         "segmenter_patch#patch_size": [32, 32, 32],

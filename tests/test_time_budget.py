@@ -20,6 +20,10 @@ class Clock:
         self.now += 6.0
         return self.now
 
+    def process_time(self) -> float:
+        self.now += 12.0
+        return self.now
+
 
 class Validator:
     def __init__(self) -> None:
@@ -48,6 +52,10 @@ def train(budget: TimeBudget, optimizer: torch.optim.Optimizer) -> list[float]:
 def test_training_ends_with_the_budget(optimizer):
     # A minute is ten looks at the clock after the one at the start: it ends in the third epoch.
     assert len(train(TimeBudget(1.0, optimizer), optimizer)) == 10
+
+
+def test_processor_time_is_another_clock(optimizer):
+    assert len(train(TimeBudget(1.0, optimizer, clock="processor"), optimizer)) == 5
 
 
 def test_learning_rate_falls_to_zero_with_the_budget(optimizer):

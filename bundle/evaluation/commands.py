@@ -35,7 +35,8 @@ def compare(
     data: Annotated[Path, typer.Option(help="Medical Decathlon folder with training, validation and test.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for weights, scores and the page.")],
     minutes: Annotated[float, typer.Option(help="Training time of each stage of each system.")] = 30,
-    threads: Annotated[int, typer.Option(help="Threads of each process.")] = 2,
+    threads: Annotated[int, typer.Option(help="Threads of each process.")] = 1,
+    scans: Annotated[int | None, typer.Option(help="Of the training set, drawn by chance; all, if not given.")] = None,
     systems: Annotated[str, typer.Option(help="Only these of the plan: default,zhu2018,...; all, if none.")] = "",
     plan: Annotated[Path | None, typer.Option(help="Systems and sizes; configs/compare.json if not given.")] = None,
 ) -> None:
@@ -48,7 +49,7 @@ def compare(
     chosen = [name.strip() for name in systems.split(",") if name.strip()]
     console = Console(stderr=True)
     plan = plan or CONFIGS / "compare.json"
-    typer.echo(compare(data, output, Budget(minutes, threads), plan, chosen, console.print))
+    typer.echo(compare(data, output, Budget(minutes, threads, scans), plan, chosen, console.print))
 
 
 def real_ct(

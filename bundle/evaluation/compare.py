@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ from bundle.evaluation.plot import plot_groups
 from bundle.evaluation.summary import describe, has_pancreas, paired_tests
 from bundle.evaluation.tables import Row, read_table
 from bundle.files import write_text
+from bundle.read.datalist import DATASET_FILE, SECTIONS, load_datalist
 
 BUNDLE_ROOT = Path(__file__).parents[2]
 CONFIGS = BUNDLE_ROOT / "configs"
@@ -32,6 +34,7 @@ PUBLISHED = {
 """Dice in percent on NIH Pancreas-CT that each paper reports, coarse and fine; on other scans than ours."""
 
 _HUGE = 10**6
+_CLOCKS = {"wall": "of time on the wall", "processor": "of processor time"}
 _COLUMNS = ("coarse", "fine", "fine, true region", "ROI recall", "s localize", "s segment", "peak MB", "parameters, M")
 
 
@@ -40,12 +43,21 @@ class Budget:
     """What every stage of every system gets.
 
     Args:
-        minutes: of training, loading included.
+        minutes: of training, loading included: processor time of all threads, so that other work on the machine takes
+            nothing from it; with a GPU, time on the wall.
         threads: of each process.
+        scans: of the training set, drawn by chance with a fixed seed: preparing more would use up a small budget. None
+            takes all.
     """
 
     minutes: float
     threads: int
+    scans: int | None = None
+
+    @property
+    def clock(self) -> str:
+        """What measures the minutes, see :class:`~bundle.training.TimeBudget`."""
+        return "wall" if torch.cuda.is_available() else "processor"
 
 
 def compare(
@@ -77,8 +89,9 @@ def compare(
     for name in systems:
         if name not in known:
             raise bad_input("--systems", f"a system is one of {', '.join(known)}", name, "Correct the name.")
+    dataset = _draw_training(data.resolve(), output.resolve(), budget.scans)
     for name in systems or known:
-        _run_system(name, known[name], data.resolve(), output.resolve() / name, budget, on_step or _silent)
+        _run_system(name, known[name], dataset, output.resolve() / name, budget, on_step or _silent)
     rows = {name: read_table(path) for name in known if (path := output / name / "evaluation" / "cases.csv").is_file()}
     page = comparison_page(rows, settings["reference"], {name: _parameters(output / name) for name in rows}, budget)
     fine = {name: [row["dice"] for row in _of_pancreas(cases, "fine")] for name, cases in rows.items()}
@@ -99,7 +112,9 @@ def comparison_page(
         budget: of each stage.
     """
     lines = [
-        f"Each stage was trained for {budget.minutes:g} min with {budget.threads} threads. Dice: mean ± sd [min, max].",
+        f"Each stage was trained for {budget.minutes:g} min ({_CLOCKS[budget.clock]})"
+        + (f" on {budget.scans} scans" if budget.scans else "")
+        + ". Dice: mean ± sd [min, max].",
         "",
         f"| system | {' | '.join(_COLUMNS)} |",
         "|" + "---|" * (len(_COLUMNS) + 1),
@@ -118,6 +133,20 @@ def comparison_page(
     return "\n".join(lines) + "\n"
 
 
+def _draw_training(data: Path, output: Path, count: int | None) -> Path:
+    """Return ``data``, or a dataset.json in ``output`` with ``count`` of its training scans and all its others."""
+    if count is None:
+        return data
+    sections = {section: load_datalist(data, section) for section in SECTIONS}
+    training = sections["training"]
+    chosen = sorted(random.Random(0).sample(range(len(training)), min(count, len(training))))
+    sections["training"] = [training[index] for index in chosen]
+    source = data if data.name == DATASET_FILE else data / DATASET_FILE
+    drawn = output / DATASET_FILE
+    write_text(json.dumps(json.loads(source.read_text()) | sections, indent=4), drawn)
+    return drawn
+
+
 def _run_system(
     name: str, settings: Mapping[str, Any], data: Path, folder: Path, budget: Budget, on_step: Callable[[str], None]
 ) -> None:
@@ -125,7 +154,8 @@ def _run_system(
     suffix = "" if name == "default" else f"_{name}"
     everywhere = {"bundle_root": str(BUNDLE_ROOT), "dataset_dir": str(data), "ckpt_dir": str(folder / "models")}
     everywhere |= settings.get("all", {})
-    by_the_clock = {"max_minutes": budget.minutes, "max_epochs": _HUGE, "val_interval": _HUGE, "patience": _HUGE}
+    by_the_clock = {"max_minutes": budget.minutes, "minutes_of": budget.clock, "num_workers": 0}
+    by_the_clock |= dict.fromkeys(("max_epochs", "val_interval", "patience"), _HUGE)
     training = everywhere | by_the_clock | {"output_dir": str(folder / "training")} | settings.get("train", {})
     # Cai has one stage; its overlay has no localizer to train.
     stages: list[tuple[str, str, list[str]]] = [("segmenter", f"model{suffix}.pt", [])]
@@ -134,7 +164,8 @@ def _run_system(
     for stage, weights, files in stages:
         if not (folder / "models" / weights).is_file():
             on_step(f"{name}: train the {stage}")
-            _run("training", ["train.json", *files, *overlay], training, folder / f"train_{stage}.log", budget)
+            of_stage = training | settings.get(stage, {})
+            _run("training", ["train.json", *files, *overlay], of_stage, folder / f"train_{stage}.log", budget)
     if not (folder / "evaluation" / "cases.csv").is_file():
         on_step(f"{name}: score")
         scoring = everywhere | {"output_dir": str(folder / "evaluation")} | settings.get("infer", {})
