@@ -14,14 +14,16 @@ from bundle.cascade import (
     BoxRule,
     CascadeInferer,
     CascadeReport,
+    Fallback,
+    FieldOfView,
     FixedBoxRule,
     Growth,
     Region,
     SeveralRules,
     Stage,
     Vote,
+    WholeScanRule,
 )
-from bundle.cascade import whole_scan as whole_scan_of
 from bundle.errors import InputError
 from bundle.geometry import Box
 from bundle.preprocess import grid_of
@@ -29,6 +31,7 @@ from bundle.preprocess import grid_of
 SHAPE = (24, 20, 16)
 AFFINE = torch.diag(torch.tensor([1.0, 2.0, 4.0, 1.0], dtype=torch.float64))
 ORGAN = Box((8, 6, 4), (16, 12, 10))
+EVERYWHERE = Fallback(WholeScanRule(), "looking everywhere")
 
 
 class Threshold(nn.Module):
@@ -142,10 +145,46 @@ def test_scan_without_organ_is_not_found_and_empty():
 
 
 def test_fallback_is_segmented_where_nothing_was_found():
-    result = cascade(localizer=Threshold(1000), fallback=whole_scan_of).run(scan(), Threshold())
+    result = cascade(localizer=Threshold(1000), fallbacks=[EVERYWHERE]).run(scan(), Threshold())
     assert result.report.outcome == "ok"
-    assert "fell back" in result.report.reason
+    assert result.report.reason == "the localizer found no pancreas; looking everywhere did"
+    assert result.report.fallback == "looking everywhere"
     assert ORGAN.crop(result.pred).min() > 0.5
+
+
+def test_next_fallback_is_tried_where_the_first_finds_too_little():
+    choosy = Fallback(WholeScanRule(), "being choosy", min_volume_ml=2.4)
+    result = cascade(localizer=Threshold(1000), fallbacks=[choosy, EVERYWHERE]).run(scan(), Threshold())
+    assert result.report.fallback == "looking everywhere"
+    assert result.report.boxes == [Box((0, 0, 0), SHAPE)]
+
+
+def test_fallbacks_that_find_nothing_leave_the_outcome():
+    result = cascade(localizer=Threshold(1000), fallbacks=[EVERYWHERE]).run(scan(), Threshold(1000))
+    assert result.report.outcome == "not_found"
+    assert result.report.reason == "the localizer found no pancreas in the scan (largest probability 0.00)"
+    assert result.report.fallback == ""
+    assert result.report.boxes == [Box((0, 0, 0), SHAPE)]
+
+
+def test_fallback_is_not_asked_where_the_localizer_finds_something():
+    report = cascade(fallbacks=[EVERYWHERE], min_volume_ml=2.4).run(scan(), Threshold()).report
+    assert report.outcome == "not_found" and report.boxes == [ORGAN]
+
+
+# The localizer's class 1 has 2.304 ml.
+@pytest.mark.parametrize(("needed_ml", "outcome"), [(2.2, "ok"), (2.4, "outside_field_of_view")])
+def test_organs_that_are_not_in_view_end_the_search(needed_ml, outcome):
+    segmenter = Threshold()
+    view = FieldOfView([{"organs": ["liver"], "min_volume_ml": needed_ml}])
+    result = cascade(localize=stage(organs={"liver": 1}), field_of_view=view).run(scan(), segmenter)
+    assert result.report.outcome == outcome
+    assert bool(result.pred.any()) == bool(segmenter.calls) == (outcome == "ok")
+
+
+def test_a_localizer_that_sees_no_organs_is_not_asked_for_them():
+    view = FieldOfView([{"organs": ["liver"], "min_volume_ml": 100}])
+    assert cascade(field_of_view=view).run(scan(), Threshold()).report.outcome == "ok"
 
 
 # 8 * 6 * 6 voxels of 0.008 ml are 2.304 ml.
@@ -268,5 +307,5 @@ def test_what_the_localizer_does_not_see_is_no_agreement():
 
 
 def test_what_a_fallback_finds_needs_no_agreement():
-    settings = {"localizer": Threshold(1000), "fallback": whole_scan_of, "min_agreement_ml": 0.1}
+    settings = {"localizer": Threshold(1000), "fallbacks": [EVERYWHERE], "min_agreement_ml": 0.1}
     assert cascade(**settings).run(scan(), Threshold()).report.outcome == "ok"

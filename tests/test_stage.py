@@ -156,3 +156,10 @@ def test_network_sees_the_mean_of_the_voxels_that_make_one():
     plain(downsample=2, resampling="mean")(SCAN, GRID, GRID.box, network)
     expected = torch.nn.functional.avg_pool3d(SCAN, 2)
     torch.testing.assert_close(network.seen[0][0], expected)
+
+
+def test_organs_asked_for_are_told_about():
+    output = plain(organs={"liver": 1, "spleen": 2})(SCAN, GRID, BOX, Logits())
+    assert output.probability.shape[0] == 1  # the kept class alone
+    assert list(output.organs) == ["liver"]  # a positive input makes class 1 the likeliest
+    assert output.extra == {}

@@ -9,7 +9,7 @@ import torch
 from monai.data import MetaTensor
 from torch import nn
 
-from bundle.cascade import BoxRule, CascadeInferer, Localization, Region, Stage, whole_scan
+from bundle.cascade import BoxRule, CascadeInferer, Fallback, Localization, Region, Stage, WholeScanRule
 from bundle.cascade.windows import WindowInferer
 from bundle.cleanup import KeepComponentsd, keep_components
 from bundle.errors import InputError
@@ -346,7 +346,8 @@ def test_t70_lower_thresholds_find_what_0_5_does_not():
 
 
 def test_t70_empty_answer_ends_as_not_found_after_the_whole_scan():
-    result = cascade(fallback=whole_scan).run(metatensor(torch.zeros_like(SCAN)), Seen())
+    whole_scan = Fallback(WholeScanRule(), "segmenting the whole scan")
+    result = cascade(fallbacks=[whole_scan]).run(metatensor(torch.zeros_like(SCAN)), Seen())
     assert result.report.boxes == [GRID.box]
     assert result.report.outcome == "not_found"
     assert not result.pred.any()

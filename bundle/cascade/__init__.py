@@ -1,6 +1,7 @@
 """The cascade: localize, choose regions, segment them, paste the result back."""
 
 from bundle.cascade.candidates import InsideBody, LargestClass
+from bundle.cascade.fallback import Fallback
 from bundle.cascade.fusion import Fusion, RegionPrediction, Replace, Vote
 from bundle.cascade.growth import Growth
 from bundle.cascade.inferer import CascadeInferer, CascadeResult
@@ -13,11 +14,13 @@ from bundle.cascade.region import (
     Region,
     RegionRule,
     SeveralRules,
+    WholeScanRule,
     whole_scan,
 )
 from bundle.cascade.report import CascadeReport
 from bundle.cascade.stage import Stage, StageOutput
 from bundle.cascade.stage_inferer import StageInferer
+from bundle.cascade.view import FieldOfView
 from bundle.cascade.windows import TileInferer, WindowInferer
 
 __all__ = [
@@ -25,6 +28,8 @@ __all__ = [
     "CascadeInferer",
     "CascadeReport",
     "CascadeResult",
+    "Fallback",
+    "FieldOfView",
     "FittedWindowInferer",
     "FixedBoxRule",
     "Fusion",
@@ -44,6 +49,7 @@ __all__ = [
     "StageOutput",
     "TileInferer",
     "Vote",
+    "WholeScanRule",
     "WholeVolumeInferer",
     "WindowInferer",
     "whole_scan",

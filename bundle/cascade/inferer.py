@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import torch
 from monai.data import MetaTensor
 from monai.inferers import Inferer
 from torch import nn
 
+from bundle.cascade.fallback import Fallback
 from bundle.cascade.fusion import Fusion, RegionPrediction, Replace, on_scan_grid
 from bundle.cascade.growth import Growth
 from bundle.cascade.region import Localization, Region, at_voxels, whole_scan
-from bundle.cascade.report import NOT_FOUND, CascadeReport
+from bundle.cascade.report import NOT_FOUND, OK, OUTSIDE_FIELD_OF_VIEW, CascadeReport
 from bundle.cascade.stage import Stage, StageOutput
+from bundle.cascade.view import FieldOfView
 from bundle.errors import bad_input
 from bundle.geometry import Box, Grid
 from bundle.memory import peak_memory_mb
@@ -46,6 +48,22 @@ class CascadeResult:
         return resample(self.localization.probability[:1], self.localization.scan_grid.size)[None]
 
 
+class _Needed(NamedTuple):
+    """What makes a mask a finding, see :class:`CascadeInferer`."""
+
+    volume_ml: float
+    agreement_ml: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Finding:
+    """Probabilities (K, X, Y, Z) of the whole scan on the CPU, what localizer and other heads said."""
+
+    pred: torch.Tensor
+    localization: Localization | None = None
+    extra: list[dict[str, torch.Tensor]] = field(default_factory=list)
+
+
 class CascadeInferer(Inferer):
     """A coarse-to-fine cascade, called as MONAI calls inferers, with the segmenter as the network.
 
@@ -59,13 +77,15 @@ class CascadeInferer(Inferer):
             in the last one's answer (a finer grid shows a small patient as large as the localizer expects).
         region_rule: the localizer's answer to the regions to segment.
         fusion: the regions' predictions to one answer; by default the segmenter's probabilities as they are.
-        fallback: regions to segment when the rule finds none; by default there are none and the outcome is
-            ``not_found``, with an empty mask.
+        fallbacks: tried one after the other where the rule finds no region; without any the outcome is ``not_found``,
+            with an empty mask.
+        field_of_view: which organs the localizer must see at all, or the outcome is ``outside_field_of_view``; not
+            asked of a localizer that sees no organs.
         growth: makes a region larger where the organ reaches its wall, and has it segmented again; None never does.
         min_volume_ml: a mask of no more than this volume counts as not found and becomes empty.
         min_agreement_ml: so does one of which no more than this volume is the localizer's opinion, too: in scans
-            without the organ both stages see some, but seldom in the same place. Not asked without a localizer, or in
-            a fallback's regions.
+            without the organ both stages see some, but seldom in the same place. Not asked without a localizer, or of
+            a fallback.
         threshold: least probability of both masks.
     """
 
@@ -76,7 +96,8 @@ class CascadeInferer(Inferer):
         localize: Stage | Sequence[Stage] = (),
         region_rule: Callable[[Localization], list[Region]] | None = None,
         fusion: Fusion | None = None,
-        fallback: Callable[[Grid], list[Region]] | None = None,
+        fallbacks: Sequence[Fallback] = (),
+        field_of_view: FieldOfView | None = None,
         growth: Growth | None = None,
         min_volume_ml: float = 0.0,
         min_agreement_ml: float = 0.0,
@@ -91,7 +112,8 @@ class CascadeInferer(Inferer):
         self.localize = stages
         self.region_rule = region_rule
         self.fusion = fusion or Replace()
-        self.fallback = fallback
+        self.fallbacks = tuple(fallbacks)
+        self.field_of_view = field_of_view
         self.growth = growth
         self.min_volume_ml = min_volume_ml
         self.min_agreement_ml = min_agreement_ml
@@ -116,43 +138,72 @@ class CascadeInferer(Inferer):
             regions: segment these as they are, without asking the localizer.
         """
         scan, grid = _scan_and_grid(inputs)
-        device = next(network.parameters()).device
         report = CascadeReport()
-        localization, growth = None, None
-        if regions is None:
-            localization, regions = self._find(scan, grid, report)
-            growth = self.growth
-        predictions, extra = self._segment(scan, grid, regions, growth, network, report)
-        with report.timed("paste", device):
-            pred = self._paste(predictions, localization, grid, report)
+        if regions is not None:
+            finding = self._examine(scan, grid, regions, network, report, _Needed(self.min_volume_ml))
+        else:
+            finding = self._find(scan, grid, network, report)
         report.peak_memory_mb = peak_memory_mb()
         # A network output carries no history of transforms: the image's own is what gets inverted.
         meta = dict(inputs.meta) | {"cascade": report.to_json()}
-        return CascadeResult(MetaTensor(pred[None], meta=meta), localization, extra, report)
+        return CascadeResult(MetaTensor(finding.pred[None], meta=meta), finding.localization, finding.extra, report)
 
-    def _find(
+    def _find(self, scan: torch.Tensor, grid: Grid, network: nn.Module, report: CascadeReport) -> _Finding:
+        """Return what the cascade says of the whole scan, by the first way that finds the organ."""
+        localization, regions = self._localize(scan, grid, report)
+        outside = self.field_of_view.missing(report.organs) if self.field_of_view and report.organs else ""
+        if outside:
+            report.outcome, report.reason = OUTSIDE_FIELD_OF_VIEW, outside
+            return _Finding(self._nothing(grid), localization)
+        if regions or localization is None:
+            needed = _Needed(self.min_volume_ml, self.min_agreement_ml)
+            return self._examine(scan, grid, regions, network, report, needed, self.growth, localization)
+        best = float(localization.probability.max())
+        for fallback in self.fallbacks:
+            report.outcome, report.boxes, report.fallback = OK, [], fallback.name
+            others, needed = fallback.region_rule(localization), _Needed(fallback.min_volume_ml)
+            finding = self._examine(scan, grid, others, network, report, needed, self.growth, localization)
+            if report.outcome == OK:
+                report.reason = f"the localizer found no pancreas; {fallback.name} did"
+                return finding
+        report.outcome, report.fallback = NOT_FOUND, ""
+        report.reason = f"the localizer found no pancreas in the scan (largest probability {best:.2f})"
+        return _Finding(self._nothing(grid), localization)
+
+    def _localize(
         self, scan: torch.Tensor, grid: Grid, report: CascadeReport
     ) -> tuple[Localization | None, Sequence[Region]]:
-        """Return the answer of the last localizing stage that was asked, and the regions to segment."""
+        """Return the answer of the last localizing stage asked, and its regions; the report gets the organs."""
         if self.localizer is None or self.region_rule is None:
             return None, whole_scan(grid)
         device = next(self.localizer.parameters()).device
-        best = 0.0
         for stage in self.localize:
             with report.timed("localize", device):
                 output = stage(scan, grid, grid.box, self.localizer.eval())
                 localization = Localization(output.probability, output.grid, grid)
+            report.organs = output.organs
             with report.timed("region", device):
                 regions = self.region_rule(localization)
             if regions:
-                return localization, regions
-            best = max(best, float(localization.probability.max()))
-        report.reason = f"the localizer found no pancreas in the scan (largest probability {best:.2f})"
-        if self.fallback is None:
-            report.outcome = NOT_FOUND
-            return localization, []
-        report.reason += "; fell back to other regions"
-        return localization, self.fallback(grid)
+                break
+        return localization, regions
+
+    def _examine(
+        self,
+        scan: torch.Tensor,
+        grid: Grid,
+        regions: Sequence[Region],
+        network: nn.Module,
+        report: CascadeReport,
+        needed: _Needed,
+        growth: Growth | None = None,
+        localization: Localization | None = None,
+    ) -> _Finding:
+        """Return what the segmenter finds in the regions; the report says whether that is enough."""
+        predictions, extra = self._segment(scan, grid, regions, growth, network, report)
+        with report.timed("paste", next(network.parameters()).device):
+            pred = self._paste(predictions, localization, grid, report, needed)
+        return _Finding(pred, localization, extra)
 
     def _segment(
         self,
@@ -193,34 +244,40 @@ class CascadeInferer(Inferer):
         localization: Localization | None,
         grid: Grid,
         report: CascadeReport,
+        needed: _Needed,
     ) -> torch.Tensor:
         """Return the probabilities (K, X, Y, Z) of the whole scan, on the CPU."""
-        pred = torch.zeros(len(self.segment.channels), *grid.size)
+        pred = self._nothing(grid)
         if not predictions:
+            report.outcome, report.reason = NOT_FOUND, "there is no region to segment"
             return pred
         box, probability = self.fusion(predictions, localization)
         mask = probability.amax(dim=0) >= self.threshold
-        # A fallback is for what the localizer missed: it can't be asked to confirm that.
-        doubt = self._doubt(mask, box, None if report.reason else localization, grid)
+        doubt = self._doubt(mask, box, localization, grid, needed)
         if doubt:
             report.outcome, report.reason = NOT_FOUND, doubt
             return pred
         box.crop(pred)[...] = probability.cpu()
         return pred
 
-    def _doubt(self, mask: torch.Tensor, box: Box, localization: Localization | None, grid: Grid) -> str:
+    def _nothing(self, grid: Grid) -> torch.Tensor:
+        return torch.zeros(len(self.segment.channels), *grid.size)
+
+    def _doubt(
+        self, mask: torch.Tensor, box: Box, localization: Localization | None, grid: Grid, needed: _Needed
+    ) -> str:
         """Return why ``mask``, on ``box`` of the scan, is no finding; nothing if it is one."""
         volume_ml = int(mask.sum()) * grid.voxel_ml
-        if volume_ml <= self.min_volume_ml:
-            return f"the segmenter found {volume_ml:.1f} ml of pancreas, more than {self.min_volume_ml:g} ml are needed"
-        if localization is None or self.min_agreement_ml == 0:
+        if volume_ml <= needed.volume_ml:
+            return f"the segmenter found {volume_ml:.1f} ml of pancreas, more than {needed.volume_ml:g} ml are needed"
+        if localization is None or needed.agreement_ml == 0:
             return ""
         agreed_ml = int(_agreed(mask, box, localization, self.threshold).sum()) * grid.voxel_ml
-        if agreed_ml > self.min_agreement_ml:
+        if agreed_ml > needed.agreement_ml:
             return ""
         return (
             f"localizer and segmenter agree on {agreed_ml:.1f} ml of pancreas only, "
-            f"more than {self.min_agreement_ml:g} ml are needed"
+            f"more than {needed.agreement_ml:g} ml are needed"
         )
 
 

@@ -211,3 +211,11 @@ def close(mask: torch.Tensor, times: int) -> torch.Tensor:
 def whole_scan(grid: Grid) -> list[Region]:
     """Return the one region that is the whole scan."""
     return [Region(Box((0, 0, 0), as_size(grid.size)))]
+
+
+class WholeScanRule:
+    """The whole scan, whatever the localizer says."""
+
+    def __call__(self, localization: Localization) -> list[Region]:
+        """Return the one region."""
+        return whole_scan(localization.scan_grid)

@@ -11,10 +11,13 @@ from typing import Any
 
 import torch
 
+from bundle.cascade.organs import Organ
 from bundle.geometry import Box, as_size
 
 OK = "ok"
 NOT_FOUND = "not_found"
+OUTSIDE_FIELD_OF_VIEW = "outside_field_of_view"
+WITHOUT_MASK = (NOT_FOUND, OUTSIDE_FIELD_OF_VIEW)
 
 
 @dataclass
@@ -22,11 +25,13 @@ class CascadeReport:
     """Outcome, boxes and cost of one scan.
 
     Args:
-        outcome: ``ok`` or ``not_found``.
+        outcome: ``ok``, ``not_found``, or ``outside_field_of_view``; the mask is empty in the latter two.
         reason: the outcome in words.
         boxes: regions segmented, in voxels of the scan's grid as the cascade got it (RAS).
         seconds: wall-clock by stage: localize, region, segment, paste.
         peak_memory_mb: largest resident memory of the process so far.
+        organs: what the localizer saw beside the pancreas, by name.
+        fallback: what was done to find the organ that the localizer missed; empty if it did not.
     """
 
     outcome: str = OK
@@ -34,6 +39,8 @@ class CascadeReport:
     boxes: list[Box] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     peak_memory_mb: float = 0.0
+    organs: dict[str, Organ] = field(default_factory=dict)
+    fallback: str = ""
 
     @contextmanager
     def timed(self, stage: str, device: torch.device) -> Iterator[None]:
@@ -52,6 +59,8 @@ class CascadeReport:
             "boxes": [box.as_dict() for box in self.boxes],
             "seconds": {stage: round(seconds, 3) for stage, seconds in self.seconds.items()},
             "peak_memory_mb": round(self.peak_memory_mb, 1),
+            "organs": {name: organ.as_dict() for name, organ in self.organs.items()},
+            "fallback": self.fallback,
         }
 
     def to_json(self) -> str:
@@ -63,4 +72,5 @@ class CascadeReport:
         """Return the report that :meth:`to_json` made the text of."""
         values = json.loads(text)
         boxes = [Box(as_size(box["start"]), as_size(box["stop"])) for box in values.pop("boxes")]
-        return cls(boxes=boxes, **values)
+        organs = {name: Organ(**organ) for name, organ in values.pop("organs", {}).items()}
+        return cls(boxes=boxes, organs=organs, **values)

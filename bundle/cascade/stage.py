@@ -10,10 +10,13 @@ import torch
 from monai.inferers import Inferer
 from torch import nn
 
+from bundle.cascade.organs import Organ, see_organs
 from bundle.errors import bad_input
 from bundle.geometry import Box, Grid
 from bundle.preprocess import HUWindows, resample
 from bundle.preprocess.whole_scan import WholeScanIntensity
+
+_ALL_CLASSES = "all_classes"
 
 Refinement = Callable[[torch.Tensor, torch.Tensor, Sequence[float]], torch.Tensor]
 
@@ -26,11 +29,13 @@ class StageOutput:
         probability: (K, X, Y, Z) on ``grid``, one channel per kept class.
         grid: the stage's grid over the box.
         extra: outputs of the network's other heads by name, (N, X, Y, Z) on ``grid``.
+        organs: that were looked for and seen, by name.
     """
 
     probability: torch.Tensor
     grid: Grid
     extra: dict[str, torch.Tensor] = field(default_factory=dict)
+    organs: dict[str, Organ] = field(default_factory=dict)
 
 
 class Stage:
@@ -49,6 +54,7 @@ class Stage:
         amp: bfloat16 autocast; a window that isn't finite is computed again in float32.
         refine: called in the cascade with the probability (K, X, Y, Z), the box in HU (1, X, Y, Z) and the spacing in
             mm, all on the stage's grid; returns the probability that counts, such as :class:`bundle.crf.DenseCRF`.
+        organs: further classes to tell about, by name: their channels.
     """
 
     def __init__(
@@ -63,6 +69,7 @@ class Stage:
         amp: bool = True,
         resampling: str = "linear",
         refine: Refinement | None = None,
+        organs: Mapping[str, int] | None = None,
     ) -> None:
         if activation not in _ACTIVATIONS:
             raise ValueError(f"activation must be one of {sorted(_ACTIVATIONS)}, got {activation!r}")
@@ -76,6 +83,7 @@ class Stage:
         self.amp = amp
         self.resampling = resampling
         self.refine = refine
+        self.organs = dict(organs or {})
 
     def __call__(self, scan: torch.Tensor, scan_grid: Grid, box: Box, network: nn.Module) -> StageOutput:
         """Return what ``network`` says of ``scan`` (1, X, Y, Z), in HU on ``scan_grid``, inside ``box``."""
@@ -87,7 +95,8 @@ class Stage:
         probability = outputs.pop(self.head)[0]
         if self.refine is not None:
             probability = self.refine(probability, image_hu, grid.spacing_mm)
-        return StageOutput(probability, grid, {name: values[0] for name, values in outputs.items()})
+        organs = see_organs(outputs.pop(_ALL_CLASSES)[0], image_hu, grid, self.organs) if self.organs else {}
+        return StageOutput(probability, grid, {name: values[0] for name, values in outputs.items()}, organs)
 
     def infer(self, inputs: torch.Tensor, network: nn.Module) -> dict[str, torch.Tensor]:
         """Return what ``network`` says of network input (1, C, X, Y, Z), by head; the main one as probabilities."""
@@ -111,6 +120,8 @@ class _Probabilities(nn.Module):
         outputs = self._finite(windows)
         probability = _ACTIVATIONS[self.stage.activation](outputs[self.stage.head])
         outputs[self.stage.head] = probability[:, list(self.stage.channels)]
+        if self.stage.organs:
+            outputs[_ALL_CLASSES] = probability
         return outputs if len(outputs) > 1 else outputs[self.stage.head]
 
     def _finite(self, windows: torch.Tensor) -> dict[str, torch.Tensor]:

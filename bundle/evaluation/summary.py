@@ -19,7 +19,7 @@ def summarise(rows: Sequence[Row]) -> list[Row]:
     """Return one row per group of scans, stage and metric, with the columns :data:`SUMMARY_COLUMNS`.
 
     ``scans`` is "with_pancreas" or "without_pancreas" (empty truth). Scans without pancreas are kept apart, and only
-    the volume found in them by mistake and the cost are summarised. ``not_found`` is 1 for a scan with that outcome, so
+    the volume found in them by mistake and the cost are summarised. ``not_found`` is 1 for a scan without a mask, so
     that its mean is their share. ``n`` counts the numbers that entered, ``undefined`` those that are NaN (the distances
     of an empty prediction). ``sd`` is the sample's (ddof = 1), NaN for fewer than two.
     """
@@ -103,7 +103,7 @@ def _values_by_metric(rows: Sequence[Row], scans: str) -> dict[str, list[float]]
     agreement = [*METRICS, *REGION_METRICS] if scans == "with_pancreas" else ["pred_volume_ml"]
     cost = [name for name in case_columns(rows) if name.startswith("seconds_")] + ["peak_memory_mb"]
     values = {name: [row[name] for row in rows if name in row] for name in [*agreement, *cost]}
-    not_found = [float(row["outcome"] == "not_found") for row in rows]
+    not_found = [float(row["outcome"] in WITHOUT_MASK) for row in rows]
     return {name: found for name, found in {"not_found": not_found, **values}.items() if found}
 
 
