@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bundle.errors import InputError
-from bundle.read.checks import check_affine, check_shape, check_voxels, same_grid
+from bundle.read.checks import check_affine, check_shape, check_shear, check_voxels, same_grid, shear_degrees
 
 
 def hounsfield_phantom() -> np.ndarray:
@@ -53,7 +53,7 @@ def sheared(degrees: float) -> np.ndarray:
         (np.diag([1.0, 1.0, np.nan, 1.0]), "finite"),
         (np.diag([1.0, 1.0, 10.1, 1.0]), "at most 10 mm apart; received 1 x 1 x 10.1 mm"),
         (np.diag([0.001, 0.001, 0.002, 1.0]), "Write the spacing in millimetres"),
-        (sheared(15), "15.0 degrees of tilt"),
+        (sheared(35), "35.0 degrees of tilt"),
     ],
 )
 def test_an_affine_that_no_scan_has_is_refused(affine, message):
@@ -61,9 +61,19 @@ def test_an_affine_that_no_scan_has_is_refused(affine, message):
         check_affine("a.nii", affine)
 
 
-@pytest.mark.parametrize("affine", [np.diag([-0.7, 0.7, 10.0, 1.0]), sheared(0.5)])
-def test_flips_thick_slices_and_rounding_are_accepted(affine):
+@pytest.mark.parametrize("affine", [np.diag([-0.7, 0.7, 10.0, 1.0]), sheared(0.5), sheared(30)])
+def test_flips_thick_slices_and_gantry_tilt_are_accepted(affine):
     check_affine("a.nii", affine)
+
+
+def test_shear_is_the_angle_that_is_missing_to_a_right_one():
+    assert shear_degrees(np.diag([-1.0, 2.0, 3.0, 1.0])) == 0
+    assert shear_degrees(sheared(12)) == pytest.approx(12)
+
+
+def test_a_pipeline_that_needs_right_angles_can_ask_for_them():
+    with pytest.raises(InputError, match=r"at right angles \(no gantry tilt\); received 15.0 degrees of tilt"):
+        check_shear("a.nii", sheared(15), max_shear_degrees=1)
 
 
 def test_hounsfield_units_are_accepted():

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from bundle.errors import InputError
-from bundle.read import LoadScand, read_scan
+from bundle.read import LoadScand, input_findings, read_scan
 
 AFFINE = np.array([[0, 2.0, 0, 5], [-1.5, 0, 0, -7], [0, 0, 3.0, 11], [0, 0, 0, 1]])
 DATA = Path(os.environ.get("PANCREAS_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -122,6 +122,24 @@ def test_colour_is_refused(tmp_path):
     colour = np.zeros((9, 9, 9), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
     with pytest.raises(InputError, match="one real number"):
         read_scan(save(tmp_path / "a.nii", colour))
+
+
+def test_a_sheared_affine_is_read_and_said(tmp_path):
+    sheared = AFFINE.copy()
+    sheared[0, 2] = 3 * np.tan(np.radians(10))
+    scan = read_scan(save(tmp_path / "a.nii", voxels(), sheared))
+    np.testing.assert_allclose(scan.affine.numpy(), sheared, atol=1e-6)
+    [finding] = input_findings(scan.meta)
+    assert finding["name"] == "gantry_tilt" and "10.0 degrees" in finding["text"]
+
+
+def test_a_scan_larger_than_memory_is_refused(tmp_path, monkeypatch):
+    def fail(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("bundle.read.scan.read_voxels", fail)
+    with pytest.raises(InputError, match="fits into memory; received 9x10x40 voxels"):
+        read_scan(save(tmp_path / "a.nii", voxels()))
 
 
 @pytest.mark.parametrize("name", ["amos_0013_slab.nii.gz", "totalsegmentator_example.nii.gz", "cort_liver.nii.gz"])

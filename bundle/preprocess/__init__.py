@@ -7,6 +7,7 @@ from bundle.preprocess.mean_max import MeanMax, ScaledHU
 from bundle.preprocess.percentile import PercentileWindow
 from bundle.preprocess.resample import resample, resample_label
 from bundle.preprocess.space import CropAroundLabeld, ResampleToSpacingd, grid_of
+from bundle.preprocess.upright import RestoreAsReadd, Uprightd
 from bundle.preprocess.zscore import ClippedZScore
 
 __all__ = [
@@ -19,7 +20,9 @@ __all__ = [
     "MeanMax",
     "PercentileWindow",
     "ResampleToSpacingd",
+    "RestoreAsReadd",
     "ScaledHU",
+    "Uprightd",
     "body_box",
     "body_mask",
     "grid_of",

@@ -14,7 +14,11 @@ MAX_SPACING_MM = 10.0
 MIN_SPACING_MM = 0.05
 MAX_VOXELS_PER_AXIS = 1500
 MIN_VOXELS_PER_AXIS = 8
-MAX_SHEAR_DEGREES = 1.0
+
+# Up to UPRIGHT_DEGREES off the right angle a grid counts as upright; up to MAX_SHEAR_DEGREES it can be resampled to one
+# (:class:`~bundle.preprocess.upright.Uprightd`). Gantries tilt by up to 30 degrees.
+UPRIGHT_DEGREES = 1.0
+MAX_SHEAR_DEGREES = 30.5
 
 # Fat is found in every abdomen and is below FAT_MAX_HU; organs, muscle and blood are within SOFT_TISSUE_HU.
 FAT_MAX_HU = -30.0
@@ -46,8 +50,14 @@ def check_shape(source: Any, shape: Sequence[int]) -> tuple[int, int, int]:
     return sizes[0], sizes[1], sizes[2]
 
 
-def check_affine(source: Any, affine: np.ndarray) -> None:
-    """Refuse a (4, 4) voxel-to-mm matrix that is not finite, degenerate, sheared, or of implausible voxel size."""
+def check_affine(source: Any, affine: np.ndarray, max_shear_degrees: float = MAX_SHEAR_DEGREES) -> None:
+    """Refuse a (4, 4) voxel-to-mm matrix that is not finite, degenerate, sheared, or of implausible voxel size.
+
+    Args:
+        source: file or folder to name in the error.
+        affine: (4, 4), in mm.
+        max_shear_degrees: how far its axes may be from right angles.
+    """
     matrix = np.asarray(affine, dtype=float)
     axes = matrix[:3, :3]
     if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or np.linalg.matrix_rank(axes) < 3:
@@ -66,16 +76,27 @@ def check_affine(source: Any, affine: np.ndarray) -> None:
     if min(spacing_mm) < MIN_SPACING_MM:
         rule = f"voxels are at least {MIN_SPACING_MM:g} mm apart"
         raise bad_input(source, rule, received, "Write the spacing in millimetres.")
-    cosines = (axes / spacing_mm).T @ (axes / spacing_mm)
-    shear = float(np.degrees(np.arcsin(np.clip(np.abs(cosines - np.eye(3)).max(), 0, 1))))
-    if shear > MAX_SHEAR_DEGREES:
-        rule = "the axes of a scan are at right angles (no gantry tilt)"
+    check_shear(source, matrix, max_shear_degrees)
+
+
+def check_shear(source: Any, affine: np.ndarray, max_shear_degrees: float) -> None:
+    """Refuse a grid whose axes are further from right angles than ``max_shear_degrees``."""
+    shear = shear_degrees(affine)
+    if shear > max_shear_degrees:
+        limit = "" if max_shear_degrees <= UPRIGHT_DEGREES else f" to {max_shear_degrees:g} degrees"
         raise bad_input(
             source,
-            rule,
+            f"the axes of a scan are at right angles{limit} (no gantry tilt)",
             f"{shear:.1f} degrees of tilt",
             "Resample it to an upright grid, for example with dcm2niix, which corrects the tilt.",
         )
+
+
+def shear_degrees(affine: np.ndarray) -> float:
+    """Return the largest angle by which two axes of a (4, 4) voxel-to-mm matrix miss the right angle: gantry tilt."""
+    axes = np.asarray(affine, dtype=float)[:3, :3]
+    axes = axes / np.linalg.norm(axes, axis=0)
+    return float(np.degrees(np.arcsin(np.clip(np.abs(axes.T @ axes - np.eye(3)).max(), 0, 1))))
 
 
 def check_voxels(source: Any, voxels: np.ndarray, hounsfield: bool = True) -> None:

@@ -1,18 +1,16 @@
-"""Which scans there are: a Medical Decathlon data set, a folder of scans, or one scan."""
+"""The cases of a Medical Decathlon data set, and how a case is named."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from bundle.errors import InputError, bad_input
-from bundle.read.dicom import has_dicom
-from bundle.read.nifti import is_nifti
 
 DATASET_FILE = "dataset.json"
 SECTIONS = ("training", "validation", "test")
@@ -75,42 +73,24 @@ def split_by_patient(
     return training, validation
 
 
-def find_scans(dataset_dir: str | os.PathLike[str]) -> list[dict[str, str]]:
-    """Return the scans to segment as ``image`` (absolute path) and ``case`` (a name, unique in the list).
-
-    ``dataset_dir`` is a Decathlon folder (its test list, else all its images), a folder with NIfTI files and DICOM
-    series at any depth, or one scan. Scans are not opened, except to recognise DICOM by its first bytes.
+def listed_images(dataset_dir: Path) -> tuple[Path, list[Path]]:
+    """Return dataset.json's path and the images to segment: those of its test list, else all of them.
 
     Raises:
-        InputError: the path does not exist or holds no scan; wrong paths in dataset.json.
+        InputError: dataset.json is unreadable, lists no image, or lists files that do not exist.
     """
-    root = Path(dataset_dir).absolute()
-    if not root.exists():
-        raise bad_input(dataset_dir, "the input exists", "no such file or folder", "Correct the path.")
-    if root.is_file() and root.name != DATASET_FILE:
-        return _named([root], root.parent)
-    if root.name == DATASET_FILE or (root / DATASET_FILE).is_file():
-        source, content = _load_dataset_file(root)
-        for sections in (("test",), ("training", "validation")):
-            images = [e["image"] for s in sections if content.get(s) for e in _entries(source, content, s, False)]
-            if images:
-                return _named([Path(image) for image in images], source.parent)
-        raise bad_input(source, "dataset.json lists images", "none", "Fill its test list.")
-    scans = list(_walk(root))
-    if not scans:
-        raise bad_input(
-            dataset_dir,
-            "the folder holds scans",
-            "no .nii, no .nii.gz and no DICOM file",
-            "Give a folder with NIfTI files or DICOM series; unpack archives first.",
-        )
-    return _named(scans, root)
+    source, content = _load_dataset_file(dataset_dir)
+    for sections in (("test",), ("training", "validation")):
+        images = [e["image"] for s in sections if content.get(s) for e in _entries(source, content, s, False)]
+        if images:
+            return source, [Path(image) for image in images]
+    raise bad_input(source, "dataset.json lists images", "none", "Fill its test list.")
 
 
 def case_name(path: str | os.PathLike[str]) -> str:
-    """Return the name of a scan's case: the file name without .nii.gz, or the DICOM folder's name."""
+    """Return the name of a scan's case: the file name without .nii.gz or .dcm, or the DICOM folder's name."""
     name = Path(path).name
-    for suffix in (".nii.gz", ".nii"):
+    for suffix in (".nii.gz", ".nii", ".dcm"):
         if name.lower().endswith(suffix):
             return name[: -len(suffix)]
     return name or "scan"
@@ -172,37 +152,6 @@ def _absolute(source: Path, path: str) -> Path:
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMES_SHOWN]) + (" and more" if len(names) > _NAMES_SHOWN else "")
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    """Yield every NIfTI file and every folder of DICOM files, in order of path; hidden ones are left out."""
-    try:
-        children = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-        if has_dicom(folder):
-            yield folder
-    except OSError as error:
-        raise bad_input(folder, "the folder can be read", error, "Correct its permissions.") from error
-    yield from (path for path in children if path.is_file() and is_nifti(path))
-    for child in children:
-        if child.is_dir() and not child.is_symlink():
-            yield from _walk(child)
-
-
-def _named(scans: Sequence[Path], root: Path) -> list[dict[str, str]]:
-    """Name each scan after its file, or after its path below ``root`` where file names repeat."""
-    names = [case_name(scan) for scan in scans]
-    named: list[dict[str, str]] = []
-    used: set[str] = set()
-    for scan, name in zip(scans, names, strict=True):
-        if names.count(name) > 1:
-            relative = scan.relative_to(root) if scan.is_relative_to(root) else scan
-            name = "_".join((*relative.parts[:-1], name)).replace(scan.anchor or "/", "")
-        unique, number = name, 2
-        while unique in used:
-            unique, number = f"{name}_{number}", number + 1
-        used.add(unique)
-        named.append({"image": str(scan), "case": unique})
-    return named
 
 
 def read_label_names(dataset_dir: str | os.PathLike[str]) -> tuple[Path, dict[int, str]]:

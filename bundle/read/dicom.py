@@ -1,45 +1,32 @@
-"""A folder of DICOM files: which series is the CT to read, its slices in order, its grid and its voxels.
-
-SimpleITK (GDCM) decodes the pixels, pydicom (2 or 3) reads the headers; both are imported on first use.
-"""
+"""The slices of one DICOM CT series in order, on one grid: every way in which they may fail to be that is refused."""
 
 from __future__ import annotations
 
-import logging
-from collections import defaultdict
+import filecmp
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from bundle.errors import bad_input
 from bundle.read.checks import check_affine, check_shape
-
-logger = logging.getLogger(__name__)
+from bundle.read.dicom_pixels import check_decodable
+from bundle.read.dicom_slices import Slice
+from bundle.read.dicom_source import DicomSource
+from bundle.read.finding import Finding, warning
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-_CT_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
-_TAGS = [
-    "SOPClassUID",
-    "SeriesInstanceUID",
-    "Modality",
-    "ImageType",
-    "NumberOfFrames",
-    "SamplesPerPixel",
-    "Rows",
-    "Columns",
-    "PixelSpacing",
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
-    "RescaleSlope",
-    "RescaleIntercept",
-    "BitsStored",
-    "PixelRepresentation",
-    "BitsAllocated",
-]
-_OTHER_SUFFIXES = {".nii", ".gz", ".json", ".txt", ".csv", ".xml", ".png", ".jpg", ".zip", ".html", ".pdf", ".md"}
 _GAP_TOLERANCE = 0.1  # of the distance between neighbouring slices
+_SAME_PLACE_MM = 1e-3
+_NEEDED = ("rows", "columns", "pixel_spacing", "position", "orientation")
+_KEYWORDS = {
+    "rows": "Rows",
+    "columns": "Columns",
+    "pixel_spacing": "PixelSpacing",
+    "position": "ImagePositionPatient",
+    "orientation": "ImageOrientationPatient",
+}
 
 
 @dataclass(frozen=True)
@@ -47,230 +34,189 @@ class Series:
     """The slices of one CT series in ascending position along their normal.
 
     Attributes:
-        files: one per slice.
+        slices: one per voxel layer.
         shape: (X, Y, Z) with X along the rows' direction (columns of the picture), Y down the picture, Z over slices.
-        affine: (4, 4) voxel to mm, RAS+.
-        integral: every rescaled value is a whole number.
-        int16: int16 holds every value that the stored bits allow, so that the decoder may write it at once.
-        uid: SeriesInstanceUID.
+        affine: (4, 4) voxel to mm, RAS+; sheared where the gantry was tilted.
+        findings: what the user should know, though the series can be read.
     """
 
-    files: tuple[Path, ...]
+    slices: tuple[Slice, ...]
     shape: tuple[int, int, int]
     affine: np.ndarray
-    integral: bool
-    int16: bool
-    uid: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def source(self) -> DicomSource:
+        """The files, for what refers back to them."""
+        first = self.slices[0]
+        if first.frame is None:
+            return DicomSource(tuple(picture.file for picture in self.slices), first.series)
+        return DicomSource((first.file,), first.series, True, tuple(picture.frame or 0 for picture in self.slices))
 
 
-def has_dicom(folder: Path) -> bool:
-    """Whether a file directly in this folder begins as a DICOM file does."""
-    return any(is_dicom(path) for path in _candidates(folder))
+def arrange(source: Path, slices: Sequence[Slice]) -> Series:
+    """Return the CT slices as one series, sorted by their position along the normal.
 
+    Args:
+        source: folder or file to name in errors about all of them.
+        slices: in any order; neither file names nor instance numbers count.
 
-def is_dicom(path: Path) -> bool:
-    """Whether the file begins as a DICOM file does (128 bytes, then DICM)."""
-    try:
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
-
-
-def open_series(folder: Path) -> Series:
-    """Return the CT series with the most slices of those whose files lie directly in the folder.
-
-    Localizers (scouts) are left out; other series are named in the log. MR and other modalities, multi-frame files,
-    colour, duplicate or missing slices and slices of different orientation or size are refused.
+    Raises:
+        InputError: slices without position or with missing bytes, of different size, spacing or orientation; several
+            slices at one position; uneven distances; a grid that :mod:`bundle.read.checks` refuses.
     """
-    slices = _read_headers(folder)
-    by_series: dict[str, list[Any]] = defaultdict(list)
-    for header in slices:
-        by_series[str(header.get("SeriesInstanceUID", ""))].append(header)
-    usable = {uid: headers for uid, headers in by_series.items() if _is_ct_series(headers)}
-    if not usable:
-        modalities = sorted({_modality(header) for header in slices})
-        raise bad_input(
-            folder,
-            "the scan is a CT series",
-            f"modality {', '.join(modalities)} without CT slices",
-            "Give the folder of the axial CT reconstruction.",
-        )
-    uid = max(usable, key=_by_slice_count(usable))
-    for other, headers in by_series.items():
-        if other != uid:
-            logger.warning(
-                "%s: series %s (%s, %d files) is not read, %s has more CT slices",
-                folder,
-                other,
-                _modality(headers[0]),
-                len(headers),
-                uid,
-            )
-    return _arrange(folder, uid, usable[uid])
-
-
-def read_series(folder: Path, series: Series) -> np.ndarray:
-    """Return the voxels (X, Y, Z) in Hounsfield units, int16 if that loses nothing, else float32."""
-    import SimpleITK
-
-    reader = SimpleITK.ImageSeriesReader()
-    reader.SetFileNames([str(path) for path in series.files])
-    reader.SetOutputPixelType(SimpleITK.sitkInt16 if series.int16 else SimpleITK.sitkFloat32)
-    default_warnings = SimpleITK.ProcessObject.GetGlobalWarningDisplay()
-    SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)  # the positions were checked: by name, not by C++ on stderr
-    try:
-        image = reader.Execute()
-    except RuntimeError as error:
-        reason = next((line for line in reversed(str(error).splitlines()) if line.strip()), "a decoder error")
-        raise bad_input(
-            folder,
-            "every slice can be decoded",
-            reason.strip(),
-            "Export the series again, uncompressed if the decoder is the trouble.",
-        ) from error
-    finally:
-        SimpleITK.ProcessObject.SetGlobalWarningDisplay(default_warnings)
-    voxels = SimpleITK.GetArrayViewFromImage(image)
-    fits = series.integral and voxels.min() >= -32768 and voxels.max() <= 32767
-    return voxels.astype(np.int16 if fits else np.float32).transpose(2, 1, 0)
-
-
-def _candidates(folder: Path) -> list[Path]:
-    return [
-        path
-        for path in sorted(folder.iterdir())
-        if path.suffix.lower() not in _OTHER_SUFFIXES and path.name[0] != "." and path.name != "DICOMDIR"
-        if path.is_file()
-    ]
-
-
-def _read_headers(folder: Path) -> list[Any]:
-    headers = []
-    for path in _candidates(folder):
-        if not is_dicom(path):
-            continue
-        try:
-            headers.append(_read_header(path))
-        except Exception as error:  # pydicom raises many types for damaged files
-            raise bad_input(path, "the DICOM header can be read", error, "Export the series again.") from error
-    if not headers:
-        remedy = "Give a .nii or .nii.gz file or the folder that holds the DICOM files of a CT series."
-        raise bad_input(folder, "a folder given as a scan holds DICOM files", "no DICOM file", remedy)
-    return headers
-
-
-def _read_header(path: Path) -> Any:
-    import pydicom
-
-    with path.open("rb") as file:
-        header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS)
-        header.filename = str(path)
-        # the reader stops before the pixels and the 8 or 12 bytes that announce them
-        header.bytes_after_header = path.stat().st_size - file.tell()
-    return header
-
-
-def _modality(header: Any) -> str:
-    if header.get("Modality"):
-        return str(header.Modality)
-    return "CT" if str(header.get("SOPClassUID", "")).startswith(_CT_STORAGE) else "unknown"
-
-
-def _is_ct_series(headers: list[Any]) -> bool:
-    return any(_is_slice(header) for header in headers)
-
-
-def _is_slice(header: Any) -> bool:
-    return _modality(header) == "CT" and "LOCALIZER" not in (header.get("ImageType") or [])
-
-
-def _by_slice_count(series: dict[str, list[Any]]) -> Any:
-    def key(uid: str) -> tuple[int, str]:
-        return len(series[uid]), uid
-
-    return key
-
-
-def _arrange(folder: Path, uid: str, headers: list[Any]) -> Series:
-    slices = [header for header in headers if _is_slice(header)]
-    for header in slices:
-        _check_slice(header)
-    first = slices[0]
-    for name in ("Rows", "Columns", "PixelSpacing", "ImageOrientationPatient"):
-        odd = [h for h in slices if not np.allclose(_numbers(h, name), _numbers(first, name), atol=1e-3)]
-        if odd:
-            raise bad_input(
-                Path(odd[0].filename),
-                f"all slices of a series share one {name}",
-                f"{_numbers(odd[0], name).tolist()} beside {_numbers(first, name).tolist()} "
-                f"({len(odd)} of {len(slices)} files)",
-                "Give the axial reconstruction alone.",
-            )
-    orientation = _numbers(first, "ImageOrientationPatient")
+    for picture in slices:
+        _check_slice(picture)
+    for attribute in ("rows", "columns", "pixel_spacing", "orientation"):
+        _check_shared(slices, attribute)
+    orientation = _median(slices, "orientation")
     normal = np.cross(orientation[:3], orientation[3:])
-    positions = np.array([_numbers(header, "ImagePositionPatient") for header in slices])
-    order = np.argsort(positions @ normal, kind="stable")
-    ordered = [slices[index] for index in order]
-    shape = check_shape(folder, (int(first.Columns), int(first.Rows), len(ordered)))
-    _check_positions(positions[order] @ normal, ordered)
-    affine = _affine(orientation, _numbers(first, "PixelSpacing"), positions[order])
-    check_affine(folder, affine)
-    files = tuple(Path(header.filename) for header in ordered)
-    integral = all(map(_is_integral, ordered))
-    return Series(files, shape, affine, integral, integral and all(map(_fits_int16, ordered)), uid)
+    places_mm = [float(np.dot(picture.position or (), normal)) for picture in slices]
+    ordered = [slices[index] for index in np.argsort(places_mm, kind="stable")]
+    ordered, copies = _without_copies(ordered, normal)
+    shape = check_shape(source, (slices[0].columns, slices[0].rows, len(ordered)))
+    positions = np.array([picture.position for picture in ordered])
+    _check_phases(source, ordered, positions @ normal)
+    _check_gaps(source, ordered, positions @ normal)
+    pixel_spacing = _median(slices, "pixel_spacing")
+    _check_straight(ordered, positions, normal, 0.5 * float(pixel_spacing.min()))
+    affine = _affine(orientation, pixel_spacing, positions)
+    check_affine(source, affine)
+    return Series(tuple(ordered), shape, affine, tuple(_findings(ordered, copies)))
 
 
-def _check_slice(header: Any) -> None:
-    path = Path(header.filename)
-    if int(header.get("NumberOfFrames") or 1) > 1:
+def _check_slice(picture: Slice) -> None:
+    if picture.frames > 1 and picture.frame is None:
         raise bad_input(
-            path,
-            "a DICOM file holds one slice",
-            f"{header.NumberOfFrames} frames",
-            "Convert the multi-frame file to NIfTI, for example with dcm2niix.",
+            picture.file,
+            "a multi-frame file says where each frame lies",
+            f"{picture.frames} frames without PerFrameFunctionalGroupsSequence",
+            "Export one file per slice, or an Enhanced CT.",
         )
-    if int(header.get("SamplesPerPixel") or 1) != 1:
-        raise bad_input(path, "a voxel is one number", "a colour image", "Give the CT reconstruction itself.")
-    for name in ("Rows", "Columns", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient"):
-        if not header.get(name):
-            raise bad_input(path, f"a CT slice has {name}", "none", "Export the series again with its full header.")
-    _check_pixel_length(path, header)
+    if picture.samples != 1:
+        raise bad_input(picture.file, "a voxel is one number", "a colour image", "Give the CT reconstruction itself.")
+    for attribute in _NEEDED:
+        if not getattr(picture, attribute):
+            rule = f"a CT slice has {_KEYWORDS[attribute]}"
+            raise bad_input(picture.file, rule, f"none ({picture.name})", "Export it again with its full header.")
+    lengths = np.linalg.norm(np.reshape(picture.orientation or (), (2, 3)), axis=1)
+    if np.abs(lengths - 1).max() > 0.01:
+        rule = "the directions in ImageOrientationPatient have length 1"
+        received = f"lengths {lengths[0]:.3g} and {lengths[1]:.3g} ({picture.name})"
+        raise bad_input(picture.file, rule, received, "Export it again with its full header.")
+    check_decodable(picture)
 
 
-def _check_pixel_length(path: Path, header: Any) -> None:
-    """Refuse a slice with fewer bytes than its pixels take, which GDCM would fill up without a word."""
-    syntax = header.file_meta.TransferSyntaxUID
-    if syntax.is_compressed or syntax.is_deflated:
-        return  # the decoder notices it
-    needed = int(header.Rows) * int(header.Columns) * int(header.get("BitsAllocated") or 16) // 8
-    stored = max(0, header.bytes_after_header - (8 if syntax.is_implicit_VR else 12))
-    if stored < needed:
-        remedy = "The file is truncated: copy or export the series again."
-        raise bad_input(path, f"a slice holds {needed} bytes of pixels", f"{stored} bytes", remedy)
+def _check_shared(slices: Sequence[Slice], attribute: str) -> None:
+    usual = _median(slices, attribute)
+    odd = [p for p in slices if not np.allclose(np.atleast_1d(getattr(p, attribute)), usual, atol=1e-3)]
+    if odd:
+        values = np.atleast_1d(getattr(odd[0], attribute)).tolist()
+        where = ", ".join(f"{value:.2f}" for value in odd[0].position or ())
+        raise bad_input(
+            odd[0].file,
+            f"all slices of a series share one {_KEYWORDS[attribute]}",
+            f"{values} beside {usual.tolist()} in {odd[0].name} at ({where}) mm ({len(odd)} of {len(slices)} slices)",
+            "Give the axial reconstruction alone.",
+        )
 
 
-def _check_positions(positions_mm: np.ndarray, ordered: list[Any]) -> None:
-    gaps_mm = np.diff(positions_mm)
+def _median(slices: Sequence[Slice], attribute: str) -> np.ndarray:
+    """Return the usual value of an attribute, number by number."""
+    return np.median([np.atleast_1d(getattr(picture, attribute)) for picture in slices], axis=0)
+
+
+def _without_copies(ordered: Sequence[Slice], normal: np.ndarray) -> tuple[list[Slice], list[Slice]]:
+    """Return (slices, copies): a copy is a file with the same bytes as another one at the same position."""
+    kept: list[Slice] = []
+    copies: list[Slice] = []
+    for picture in ordered:
+        at_place = [k for k in kept[-8:] if np.allclose(k.position or (), picture.position or (), atol=_SAME_PLACE_MM)]
+        if picture.frame is None and any(_same_file(picture, other) for other in at_place):
+            copies.append(picture)
+        else:
+            kept.append(picture)
+    return kept, copies
+
+
+def _same_file(a: Slice, b: Slice) -> bool:
+    return a.uid == b.uid and filecmp.cmp(a.file, b.file, shallow=False)
+
+
+def _check_phases(source: Path, ordered: Sequence[Slice], places_mm: np.ndarray) -> None:
+    """Refuse a series that shows every place, or most of them, several times."""
+    new_place = np.diff(places_mm, prepend=-np.inf) > _SAME_PLACE_MM
+    count = int(new_place.sum())
+    if len(ordered) < 1.5 * count:
+        return
+    values: dict[str, set[str]] = {}
+    for picture in ordered:
+        for name, text in picture.phase:
+            values.setdefault(name, set()).add(text)
+    apart = [name for name, texts in values.items() if 1 < len(texts) <= max(2, len(ordered) // max(1, count) + 1)]
+    by = f", told apart by {apart[0]} ({', '.join(sorted(values[apart[0]])[:5])})" if apart else ""
+    raise bad_input(
+        source,
+        "a series shows one phase, each position once (no 4-D, no multi-phase series)",
+        f"{len(ordered)} slices at {count} positions{by}",
+        "Export one phase as a series of its own.",
+    )
+
+
+def _check_gaps(source: Path, ordered: Sequence[Slice], places_mm: np.ndarray) -> None:
+    gaps_mm = np.diff(places_mm)
     step_mm = float(np.median(gaps_mm))
-    for index, gap_mm in enumerate(gaps_mm):
-        names = f"{Path(ordered[index].filename).name} and {Path(ordered[index + 1].filename).name}"
-        where = f"{positions_mm[index]:.2f} mm and {positions_mm[index + 1]:.2f} mm ({names})"
-        source = Path(ordered[index].filename).parent
-        if gap_mm < 1e-3:
-            raise bad_input(
-                source,
-                "each position has one slice",
-                f"two slices at {where}",
-                "Remove the duplicates, or give one phase of the series.",
-            )
-        if abs(gap_mm - step_mm) > _GAP_TOLERANCE * step_mm:
-            raise bad_input(
-                source,
-                f"slices are evenly spaced, here by {step_mm:.3g} mm",
-                f"a gap between {where}",
-                "Add the missing slices or resample the series to even spacing.",
-            )
+    wrong = np.flatnonzero(np.abs(gaps_mm - step_mm) > _GAP_TOLERANCE * step_mm)
+    if not len(wrong):
+        _check_drift(source, ordered, places_mm, step_mm)
+        return
+    # a doubled slice is named before the gap that it may make
+    index = int(next((i for i in wrong if gaps_mm[i] <= _SAME_PLACE_MM), wrong[0]))
+    names = f"{ordered[index].name} and {ordered[index + 1].name}"
+    where = f"{places_mm[index]:.2f} mm and {places_mm[index + 1]:.2f} mm ({names})"
+    more = f"; {len(wrong) - 1} more places like it" if len(wrong) > 1 else ""
+    if gaps_mm[index] <= _SAME_PLACE_MM:
+        remedy = "Remove the duplicates, or give one phase of the series."
+        raise bad_input(source, "each position has one slice", f"two slices at {where}{more}", remedy)
+    lost = round(float(gaps_mm[index]) / step_mm) - 1
+    missing = lost > 0 and abs(gaps_mm[index] - (lost + 1) * step_mm) <= _GAP_TOLERANCE * step_mm
+    what = f"{lost} slice{'s' if lost > 1 else ''} missing" if missing else f"{gaps_mm[index]:.3g} mm"
+    raise bad_input(
+        source,
+        f"slices are evenly spaced, here by {step_mm:.3g} mm",
+        f"a gap between {where}: {what}{more}",
+        "Add the missing slices or resample the series to even spacing.",
+    )
+
+
+def _check_drift(source: Path, ordered: Sequence[Slice], places_mm: np.ndarray, step_mm: float) -> None:
+    """Refuse distances that are each nearly right and together put a slice elsewhere than an even grid has it."""
+    offsets_mm = np.abs(places_mm - np.linspace(places_mm[0], places_mm[-1], len(places_mm)))
+    worst = int(offsets_mm.argmax())
+    if offsets_mm[worst] > 0.5 * step_mm:
+        raise bad_input(
+            source,
+            f"slices are evenly spaced, here by {step_mm:.3g} mm",
+            f"the slice at {places_mm[worst]:.2f} mm ({ordered[worst].name}) {offsets_mm[worst]:.2f} mm off its place",
+            "Resample the series to even spacing.",
+        )
+
+
+def _check_straight(ordered: Sequence[Slice], positions: np.ndarray, normal: np.ndarray, tolerance_mm: float) -> None:
+    """Refuse a slice beside the straight line through the others: the table or the field of view moved sideways."""
+    offsets = positions - np.linspace(positions[0], positions[-1], len(positions))
+    offsets -= np.median(offsets, axis=0)
+    offsets -= np.outer(offsets @ normal, normal)
+    offsets_mm = np.linalg.norm(offsets, axis=1)
+    worst = int(offsets_mm.argmax())
+    if offsets_mm[worst] > tolerance_mm:
+        where = ", ".join(f"{value:.2f}" for value in positions[worst])
+        raise bad_input(
+            ordered[worst].file,
+            "the slices of a series lie one above the other",
+            f"{ordered[worst].name} at ({where}) mm, {offsets_mm[worst]:.2f} mm beside the others",
+            "Give one reconstruction with one field of view.",
+        )
 
 
 def _affine(orientation: np.ndarray, pixel_spacing: np.ndarray, positions: np.ndarray) -> np.ndarray:
@@ -282,17 +228,13 @@ def _affine(orientation: np.ndarray, pixel_spacing: np.ndarray, positions: np.nd
     return _LPS_TO_RAS @ affine
 
 
-def _is_integral(header: Any) -> bool:
-    slope, intercept = float(header.get("RescaleSlope", 1)), float(header.get("RescaleIntercept", 0))
-    return slope == 1 and intercept == int(intercept)
-
-
-def _fits_int16(header: Any) -> bool:
-    bits, signed = int(header.get("BitsStored") or 16), int(header.get("PixelRepresentation") or 0)
-    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
-    intercept = float(header.get("RescaleIntercept", 0))
-    return low + intercept >= -32768 and high + intercept <= 32767
-
-
-def _numbers(header: Any, name: str) -> np.ndarray:
-    return np.atleast_1d(np.array(header.get(name), dtype=float))
+def _findings(ordered: Sequence[Slice], copies: Sequence[Slice]) -> list[Finding]:
+    found = []
+    missing = sorted({name for picture in ordered for name in picture.missing})
+    if missing:
+        taken = " Stored values are taken as Hounsfield units." if "RescaleIntercept" in missing else ""
+        found.append(warning("sparse_header", f"The DICOM header lacks {', '.join(missing)}.{taken}"))
+    if copies:
+        names = ", ".join(picture.name for picture in copies[:3]) + (" and more" if len(copies) > 3 else "")
+        found.append(warning("copied_slices", f"{len(copies)} files are copies of others and were left out: {names}."))
+    return found

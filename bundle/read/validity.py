@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bundle.errors import InputError, bad_input
+from bundle.read.checks import UPRIGHT_DEGREES
 from bundle.read.label import check_same_grid
 from bundle.read.scan import read_header, read_scan
 
@@ -16,7 +17,10 @@ _PROBLEMS_SHOWN = 20
 
 
 def checked_scans(
-    datalist: Sequence[Mapping[str, Any]], read_voxels: bool = False, check_intensities: bool = True
+    datalist: Sequence[Mapping[str, Any]],
+    read_voxels: bool = False,
+    check_intensities: bool = True,
+    max_shear_degrees: float = UPRIGHT_DEGREES,
 ) -> list[dict[str, Any]]:
     """Return the valid cases; each other one is named in the log with its reason and the rest go on.
 
@@ -25,6 +29,7 @@ def checked_scans(
         read_voxels: also read each scan, which finds truncated files, NaN, constant images and other units than
             Hounsfield's, at the price of reading it once more later.
         check_intensities: with ``read_voxels``, whether other units are a reason.
+        max_shear_degrees: how far the axes may be from right angles, as for :class:`~bundle.read.LoadScand`.
 
     Raises:
         InputError: no case is valid.
@@ -32,9 +37,9 @@ def checked_scans(
     valid, problems = [], []
     for entry in datalist:
         try:
-            _check(entry)
+            _check(entry, max_shear_degrees)
             if read_voxels:
-                read_scan(entry["image"], check_intensities)
+                read_scan(entry["image"], check_intensities, entry.get("series_uid"), max_shear_degrees)
             valid.append(dict(entry))
         except InputError as error:
             problems.append(str(error))
@@ -45,11 +50,14 @@ def checked_scans(
 
 
 def check_datalist(datalist: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the cases if the headers of all images and labels are right, else raise all problems as one error."""
+    """Return the cases if the headers of all images and labels are right, else raise all problems as one error.
+
+    A scan with gantry tilt counts as wrong: training takes axes at right angles for granted.
+    """
     problems = []
     for entry in datalist:
         try:
-            _check(entry)
+            _check(entry, UPRIGHT_DEGREES)
         except InputError as error:
             problems.append(str(error))
     if problems:
@@ -57,8 +65,8 @@ def check_datalist(datalist: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]
     return [dict(entry) for entry in datalist]
 
 
-def _check(entry: Mapping[str, Any]) -> None:
-    scan = read_header(entry["image"])
+def _check(entry: Mapping[str, Any], max_shear_degrees: float) -> None:
+    scan = read_header(entry["image"], entry.get("series_uid"), max_shear_degrees)
     if entry.get("label"):
         label = read_header(entry["label"])
         check_same_grid(entry["label"], (label.shape, label.affine), entry["image"], (scan.shape, scan.affine))
