@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -27,8 +27,15 @@ class Organ:
     median_hu: float
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what JSON can hold."""
-        return asdict(self)
+        """Return what JSON can hold, rounded to what such numbers are worth."""
+        centre_mm = [round(place, 1) for place in self.centre_mm]
+        return {"volume_ml": round(self.volume_ml, 2), "centre_mm": centre_mm, "median_hu": round(self.median_hu, 1)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Organ:
+        """Return the organ that :meth:`as_dict` told about."""
+        x, y, z = values["centre_mm"]
+        return cls(values["volume_ml"], (x, y, z), values["median_hu"])
 
 
 def see_organs(

@@ -72,5 +72,5 @@ class CascadeReport:
         """Return the report that :meth:`to_json` made the text of."""
         values = json.loads(text)
         boxes = [Box(as_size(box["start"]), as_size(box["stop"])) for box in values.pop("boxes")]
-        organs = {name: Organ(**organ) for name, organ in values.pop("organs", {}).items()}
+        organs = {name: Organ.from_dict(organ) for name, organ in values.pop("organs", {}).items()}
         return cls(boxes=boxes, organs=organs, **values)

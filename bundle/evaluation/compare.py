@@ -134,13 +134,16 @@ def comparison_page(
 
 
 def _draw_training(data: Path, output: Path, count: int | None) -> Path:
-    """Return ``data``, or a dataset.json in ``output`` with ``count`` of its training scans and all its others."""
+    """Return ``data``, or a dataset.json in ``output`` with ``count`` of its training scans and one for validation.
+
+    A stage is validated once, when its minutes are over and the weights are saved: nothing depends on the score.
+    """
     if count is None:
         return data
     sections = {section: load_datalist(data, section) for section in SECTIONS}
     training = sections["training"]
     chosen = sorted(random.Random(0).sample(range(len(training)), min(count, len(training))))
-    sections["training"] = [training[index] for index in chosen]
+    sections |= {"training": [training[index] for index in chosen], "validation": sections["validation"][:1]}
     source = data if data.name == DATASET_FILE else data / DATASET_FILE
     drawn = output / DATASET_FILE
     write_text(json.dumps(json.loads(source.read_text()) | sections, indent=4), drawn)

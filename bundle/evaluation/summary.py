@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
+from bundle.cascade.report import WITHOUT_MASK
 from bundle.evaluation.metrics import METRICS
 from bundle.evaluation.region import REGION_METRICS
 from bundle.evaluation.tables import STAGES, Row, case_columns
