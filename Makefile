@@ -18,20 +18,22 @@ SCANS ?= 160
 PANCREAS_DATA ?= ../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint types test-fast test-slow bench anatomy glands data weights-data weights compare clean
+.PHONY: help venv demo test lint types test-fast test-slow bench anatomy glands data weights-data weights compare package verify clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 venv: $(STAMP) ## install the pinned requirements into .venv, only when they changed
 
-$(STAMP): requirements.txt requirements-dev.txt
+$(STAMP): requirements.txt requirements-dev.txt requirements-viewer.txt
 	@$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; name one: make PY=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@$(PY) -c 'import ensurepip, venv' 2>/dev/null || \
 		{ echo "$(PY) cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	$(PY) -m venv $(VENV)
 	$(PYTHON) -m pip install --disable-pip-version-check --quiet -r requirements.txt -r requirements-dev.txt
+	# ipyniivue brings the viewer of report.html as a file; its own dependencies, a whole notebook, are not needed
+	$(PYTHON) -m pip install --disable-pip-version-check --quiet --no-deps -r requirements-viewer.txt
 	@touch $@
 
 demo: $(STAMP) ## segment a rendered scan, or INPUT=scan.nii.gz, and score it against the truth
@@ -113,6 +115,14 @@ weights: $(STAMP) ## train both networks as the shipped ones were, into models
 compare: $(STAMP) ## train all systems for MINUTES each stage on DATA, score them, write output/compare/comparison.md
 	$(PYTHON) -m bundle compare --data "$(DATA)" --output output/compare \
 		--minutes $(MINUTES) --scans $(SCANS)
+
+package: $(STAMP) ## the bundle as dist/*.zip for monai.bundle.download, with its SHA-256
+	$(PYTHON) -m bundle package --output dist
+
+verify: $(STAMP) ## what MONAI and the model zoo check, here and on the unpacked package; minutes
+	$(PYTHON) -m bundle verify
+	$(PYTHON) -m bundle package --output dist
+	$(PYTHON) -m bundle verify dist/*.zip
 
 clean: ## remove what the other commands made, rendered data excepted
 	rm -rf $(VENV) demo build dist *.egg-info .mypy_cache .pytest_cache

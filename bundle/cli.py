@@ -38,6 +38,17 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
+class System(StrEnum):
+    """Whose networks segment: those of the bundle, or of one of the published systems."""
+
+    DEFAULT = "default"
+    XUE2019 = "xue2019"
+    ZHAO2019 = "zhao2019"
+    CAI2018 = "cai2018"
+    ZHU2018 = "zhu2018"
+    ROTH2018 = "roth2018"
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit; bad input is one line on stderr and exit code 2."""
     try:
@@ -51,23 +62,51 @@ def main(arguments: Sequence[str] | None = None) -> None:
     epilog="[bold]Examples[/bold]\n\n"
     "One scan: `python -m bundle segment scan.nii.gz --output results`\n\n"
     "A DICOM series: `python -m bundle segment study/series_3 --output results`\n\n"
-    "Everything below a folder, on the CPU: `python -m bundle segment scans --output results --device cpu`"
+    "Everything below a folder, on the CPU: `python -m bundle segment scans --output results --device cpu`\n\n"
+    "Go on after a power cut: `python -m bundle segment scans --output results --resume`"
 )
 def segment(
     inputs: Annotated[
         list[Path],
         typer.Argument(
             metavar="INPUT...",
-            help="NIfTI files, folders of a DICOM series, folders of such scans, or a Medical Decathlon data set "
-            "(its test list).",
+            help="NIfTI files (.nii, .nii.gz), folders of DICOM files, zip files of such, folders with any of these "
+            "at any depth, or a Medical Decathlon data set (its test list).",
             show_default=False,
         ),
     ],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for the results; made if missing.", show_default=False)
     ],
+    system: Annotated[
+        System,
+        typer.Option(help="Whose networks. The default's come with the bundle; docs/systems.md trains the others."),
+    ] = System.DEFAULT,
     device: Annotated[Device, typer.Option(help="auto takes the GPU if there is one.")] = Device.AUTO,
+    save_probabilities: Annotated[
+        bool,
+        typer.Option("--save-probabilities", help="Also write probabilities.nii.gz: 0 to 100 percent, voxel by voxel."),
+    ] = False,
+    no_report: Annotated[
+        bool, typer.Option("--no-report", help="Leave out overlay.png and report.html; report.json is always written.")
+    ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Keep results that are complete and come from the same scan, weights, settings and version; make the "
+            "others.",
+        ),
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there already.")] = False,
+    anonymize: Annotated[
+        bool,
+        typer.Option(
+            "--anonymize",
+            help="No names, IDs and dates of the patient in results, nor names of files; the cases are called "
+            "case_001 and so on. Which is which is shown on the terminal alone.",
+        ),
+    ] = False,
 ) -> None:
     """Segment the pancreas in CT scans.
 
@@ -75,21 +114,30 @@ def segment(
 
     - segmentation.nii.gz, the mask on the scan's own grid (1 is pancreas),
 
-    - overlay.png, slices with the outline of the mask,
+    - for a DICOM series: segmentation.dcm and measurements.dcm, the mask and its numbers for a DICOM viewer,
 
-    - report.json, outcome, volume in ml, seconds by stage, memory, versions.
+    - overlay.png and report.html, to look at,
 
-    A scan that cannot be used is named with the reason, and the others go on.
+    - report.json, outcome and reason, volume in ml, seconds by stage, versions.
+
+    Files appear complete or not at all, report.json last. A scan that cannot be used is named with the reason.
+
+    The others go on. Ctrl-C stops, with a table of what is done; --resume goes on from there.
 
     Exit code 0: all scans are fine.
 
-    Exit code 3: done, but a scan shows no pancreas or failed.
+    Exit code 3: done, but a scan's outcome is not ok: look at the table.
 
     Exit code 2: wrong usage, or no scan could be used.
-    """
-    from bundle.segment_command import run
 
-    raise typer.Exit(run(inputs, output, device.value, overwrite))
+    Exit code 130: stopped by Ctrl-C.
+    """
+    from bundle.segmentation.command import Options, run
+
+    options = Options(
+        output, system.value, device.value, save_probabilities, not no_report, resume, overwrite, anonymize
+    )
+    raise typer.Exit(run(inputs, options))
 
 
 @app.command()
@@ -155,6 +203,24 @@ def nih_slices(context: typer.Context) -> None:
 def real_ct(context: typer.Context) -> None:
     """Forward to :func:`bundle.evaluation.commands.real_ct`."""
     _forward(context, "bundle.evaluation.commands", {"real-ct": "real_ct"})
+
+
+@app.command(context_settings=_FORWARD, help="Check a configuration without running it, and print what it will do.")
+def check(context: typer.Context) -> None:
+    """Forward to :func:`bundle.preflight.command.check`."""
+    _forward(context, "bundle.preflight.command", {"check": "check"})
+
+
+@app.command(context_settings=_FORWARD, help="Pack the bundle as the zip file that MONAI downloads, with its checksum.")
+def package(context: typer.Context) -> None:
+    """Forward to :func:`bundle.package.command.package`."""
+    _forward(context, "bundle.package.command", {"package": "package"})
+
+
+@app.command(context_settings=_FORWARD, help="Verify the bundle, or a package of it, as MONAI and the model zoo do.")
+def verify(context: typer.Context) -> None:
+    """Forward to :func:`bundle.package.command.verify`."""
+    _forward(context, "bundle.package.command", {"verify": "verify"})
 
 
 def _forward(context: typer.Context, module: str, functions: dict[str, str], group: bool = False) -> None:

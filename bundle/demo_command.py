@@ -12,7 +12,7 @@ from bundle.evaluation.metrics import case_metrics
 from bundle.files import write_nifti
 from bundle.geometry import spacing_of
 from bundle.read import read_label
-from bundle.segment import Result, Segmenter
+from bundle.segmentation import Result, Segmenter
 from bundle.write import mask, montage
 
 SEED = 7
@@ -46,7 +46,7 @@ def run(scan: Path | None, label: Path | None, output: Path, device: str) -> int
         console.print(result.reason)
     if result.folder is not None:
         console.print(f"mask     {result.folder / mask.FILE_NAME}\npicture  {result.folder / montage.FILE_NAME}")
-    return 0 if result.outcome == "ok" else 3
+    return 0 if result.volume_ml else 3
 
 
 def _render(output: Path) -> tuple[Path, Path]:

@@ -43,6 +43,10 @@ def test_median_is_of_its_voxels_alone(organs):
     assert organs["liver"].median_hu == 60
 
 
+def test_there_and_back_as_plain_data_it_is_the_organ(organs):
+    assert Organ.from_dict(organs["liver"].as_dict()) == organs["liver"]
+
+
 def test_a_voxel_belongs_to_its_likeliest_class():
     likely = torch.tensor([0.3, 0.25, 0.45]).reshape(3, 1, 1, 1).expand(3, *GRID.size)
     assert list(see_organs(likely, torch.zeros(1, *GRID.size), GRID, CHANNELS)) == ["spleen"]

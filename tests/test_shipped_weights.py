@@ -13,7 +13,7 @@ from monai.bundle import ConfigParser
 from bundle.evaluation.metrics import case_metrics
 from bundle.rendering.renderer import render_scan
 from bundle.rendering.scanner import ScannerSettings
-from bundle.segment import Segmenter
+from bundle.segmentation import Segmenter
 
 ROOT = Path(__file__).parents[1]
 ZOO_LIMIT_BYTES = 25_000_000
@@ -57,6 +57,7 @@ def test_an_unseen_drawn_gland_is_found_and_outlined(rendered, tmp_path):
     assert {file.name for file in (tmp_path / "scan").iterdir()} == {
         "segmentation.nii.gz",
         "overlay.png",
+        "report.html",
         "report.json",
     }
 

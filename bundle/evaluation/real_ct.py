@@ -20,7 +20,7 @@ from bundle.evaluation.metrics import case_metrics
 from bundle.evaluation.region import region_metrics
 from bundle.geometry import spacing_of
 from bundle.read import find_scans, read_label
-from bundle.segment import Segmenter
+from bundle.segmentation import Segmenter
 
 METRICS = ("dice", "precision", "recall", "surface_dice_2mm", "hausdorff_95_mm", "volume_error_ml", "roi_recall")
 

@@ -14,6 +14,18 @@ from monai.data import MetaTensor
 
 from bundle.read.datalist import case_name
 
+RESULT_FILES = (
+    "segmentation.nii.gz",
+    "probabilities.nii.gz",
+    "segmentation.dcm",
+    "measurements.dcm",
+    "rtstruct.dcm",
+    "overlay.png",
+    "report.html",
+    "report.json",
+)
+"""Every name that a file in a case's folder may have: the ``FILE_NAME`` of the writers, and of nothing else there."""
+
 
 def case_of(data: Mapping[Hashable, Any], image: MetaTensor) -> str:
     """Return ``data["case"]``, else the name of the file the image was read from."""

@@ -20,6 +20,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
 import bundle
+from bundle.assess import ASSESSMENT_KEY
 from bundle.files import write_text
 from bundle.memory import peak_memory_mb
 from bundle.write.case import case_folder, case_of, volume_ml
@@ -36,6 +37,7 @@ def case_report(
     image: MetaTensor,
     system: str = "",
     weights: Sequence[str | os.PathLike[str] | None] = (),
+    assessment: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the report of a segmented scan as what JSON can hold.
 
@@ -48,24 +50,28 @@ def case_report(
         image: the scan as it was read, for the file name and the reading time.
         system: which of the configured systems made the mask.
         weights: files of the weights, told apart by their SHA-256; None and those that do not exist are left out.
+        assessment: what :func:`bundle.assess.assess` said; its outcome counts, and the rest joins the report.
     """
     cascade = _cascade_of(mask)
     millilitres = volume_ml(mask)
     outcome, reason = cascade.get("outcome", OK), cascade.get("reason", "")
     if not millilitres and outcome == OK:
         outcome, reason = NOT_FOUND, reason or "the mask is empty"
+    said = dict(assessment or {"outcome": outcome, "reasons": [reason] if reason else []})
     seconds = {"read": float(image.meta.get("seconds_read", 0.0)), **cascade.get("seconds", {})}
     seconds.update(mask.meta.get("seconds", {}))
     return _plain(
         {
             "case": case,
-            "outcome": outcome,
-            "reason": reason,
+            "outcome": said.pop("outcome"),
+            "reason": "; ".join(said["reasons"]),
+            **said,
             "volume_ml": round(millilitres, 3),
             "input_file": image.meta.get("filename_or_obj", ""),
             "shape": list(mask.shape[-3:]),
             "spacing_mm": [round(float(value), 5) for value in mask.pixdim],
             "boxes": cascade.get("boxes", []),
+            "organs": cascade.get("organs", {}),
             "seconds": {stage: round(float(value), 3) for stage, value in seconds.items()},
             "peak_memory_mb": round(peak_memory_mb(), 1),
             "system": system,
@@ -79,8 +85,8 @@ def case_report(
 
 def failure_report(case: str, input_file: str | os.PathLike[str], outcome: str, reason: str) -> dict[str, Any]:
     """Return the report of a scan without a mask: ``invalid_input``, or ``failed`` for an unexpected error."""
-    report = {"case": case, "outcome": outcome, "reason": reason, "volume_ml": None, "input_file": str(input_file)}
-    return {**report, "versions": versions()}
+    report = {"case": case, "outcome": outcome, "reason": reason, "reasons": [reason], "volume_ml": None}
+    return {**report, "input_file": str(input_file), "versions": versions()}
 
 
 def write_report(report: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
@@ -129,7 +135,8 @@ class SaveReportd(MapTransform):
         d = dict(data)
         for key in self.key_iterator(d):
             mask = d[key]
-            d["report"] = case_report(case_of(d, mask), mask, d[self.image_key], self.system, self.weights)
+            said = d.get(ASSESSMENT_KEY)
+            d["report"] = case_report(case_of(d, mask), mask, d[self.image_key], self.system, self.weights, said)
             write_report(d["report"], case_folder(self.output_dir, d, mask) / FILE_NAME)
         return d
 

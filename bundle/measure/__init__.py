@@ -1,0 +1,7 @@
+"""Measurements of a segmented gland: size, attenuation, surface, centre-line and position."""
+
+from __future__ import annotations
+
+from bundle.measure.measurements import NAMES, Measured, measure
+
+__all__ = ["NAMES", "Measured", "measure"]
