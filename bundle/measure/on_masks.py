@@ -9,6 +9,7 @@ from typing import Annotated
 
 import numpy as np
 import typer
+from monai.data import MetaTensor
 
 from bundle.errors import bad_input, show_input_errors_plainly
 from bundle.measure.measurements import measure
@@ -46,7 +47,7 @@ def measure_masks(folder: Path, bit: int | None = None) -> dict[str, Row]:
     for path in files:
         mask = read_label(path)
         if bit is not None:
-            mask &= bit
+            mask = MetaTensor(mask.as_tensor() & bit, affine=mask.affine)
         started = time.process_time()
         found = measure(mask)
         rows[path.name.split(".")[0]] = {**found, "seconds": time.process_time() - started}
