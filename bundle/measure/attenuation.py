@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from scipy import ndimage
 
-from bundle.measure.gland import Gland
+from bundle.measure.gland import Gland, plane_distance_mm
 
 EROSION_MM = 1.0
 DILATION_MM = 1.0
@@ -39,8 +37,8 @@ def attenuation(gland: Gland) -> dict[str, float | None]:
 def fat(gland: Gland) -> dict[str, float | None]:
     """Return ``fat_fraction`` in the gland dilated by :data:`DILATION_MM`, and ``fat_fraction_undilated`` in the mask.
 
-    The share of voxels in :data:`FAT_HU`, both ends included, which is the range of adipose tissue (Yoshizumi 1999,
-    https://doi.org/10.1148/radiology.211.1.r99ap15283). Values that are not finite are left out; None if nothing
+    The share of voxels in :data:`FAT_HU`, both ends included, which is the range of adipose tissue (Yoshizumi 1999, Radiology
+    211(1)). Values that are not finite are left out; None if nothing
     remains, or without an image.
     """
     if gland.hu is None:
@@ -59,8 +57,7 @@ def ball(affine: np.ndarray, radius_mm: float) -> np.ndarray:
     ``radius_mm``: along an axis with voxels of twice the radius or longer, none but the middle one.
     """
     edges = affine[:3, :3]
-    # Neighbouring planes of voxels lie closer than the edge is long where voxels are sheared.
-    reach = [math.ceil(radius_mm * n) for n in np.linalg.norm(np.linalg.inv(edges), axis=1)]
+    reach = np.ceil(radius_mm / plane_distance_mm(affine)).astype(int)
     offsets = np.stack(np.meshgrid(*(np.arange(-r, r + 1) for r in reach), indexing="ij"), axis=-1).astype(float)
     metric = edges.T @ edges
     nearest = offsets.copy()

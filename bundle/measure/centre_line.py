@@ -59,9 +59,9 @@ def centre_line(inside: np.ndarray, affine: np.ndarray) -> CentreLine:
     """Return the centre-line of the largest 26-connected piece of ``inside`` (X, Y, Z), boolean and not empty.
 
     Its holes are filled, and it is brought onto an isotropic grid of :data:`STEP_MM` along the patient's axes
-    (:func:`~bundle.measure.isotropic.signed_distance`). There its skeleton (Lee 1994,
-    https://doi.org/10.1006/cgip.1994.1042) is a graph of voxels; the longest of the shortest paths between its voxels
-    is the line, whatever branches off. A Gaussian of :data:`SMOOTHING_MM` takes off the steps of the voxels. A
+    (:func:`~bundle.measure.isotropic.signed_distance`). There its skeleton (Lee 1994, CVGIP: Graphical Models and Image
+    Processing 56(6)) is a graph of voxels; the longest of the shortest paths between them is the line, whatever
+    branches off. A Gaussian of :data:`SMOOTHING_MM` takes off the steps of the voxels. A
     skeleton's ends are arbitrary: they run into corners or stop short of the surface. So an end goes as far as its
     points are nearer to it than 1.5 times their depth and 2 mm, and the line goes on to the surface as bent as it was.
 

@@ -61,8 +61,13 @@ def cut_out(mask: MetaTensor, image: MetaTensor | None = None, margin_mm: float 
     if box is None:
         return None
     size = as_size(voxels.shape)
-    box = box.grow([int(np.ceil(margin_mm / s)) for s in spacing_of(affine)]).clip(size)
+    box = box.grow([int(n) for n in np.ceil(margin_mm / plane_distance_mm(affine))]).clip(size)
     return _turned_to_ras(voxels[box.slices] != 0, None if scan is None else scan[box.slices], affine, box, size)
+
+
+def plane_distance_mm(affine: np.ndarray) -> np.ndarray:
+    """Return how far neighbouring planes of voxels are apart across each axis, (3,): less than the edge if sheared."""
+    return 1 / np.linalg.norm(np.linalg.inv(affine[:3, :3]), axis=1)
 
 
 def _turned_to_ras(

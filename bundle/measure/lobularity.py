@@ -19,10 +19,9 @@ _DEGREE = 3
 def surface_lobularity_mm(gland: Gland) -> float | None:
     """Return the mean distance in mm of the gland's outline in axial slices from a smoothed version of itself.
 
-    The definition is that of the liver surface nodularity score (Smith 2016,
-    https://doi.org/10.1148/radiol.2016160799), carried over to the pancreas as pancreatic surface lobularity (Mathai
-    2025, https://arxiv.org/abs/2511.10484): the distance between the detected outline and a polynomial fitted to it.
-    They draw it on a part of the surface that a reader or a rule picks; here all of it counts, in all slices. The
+    The definition is that of the liver surface nodularity score (Smith 2016, Radiology 280(3)), carried over to the
+    pancreas as pancreatic surface lobularity (Mathai 2025, https://arxiv.org/abs/2511.10484): the distance between the
+    detected outline and a polynomial fitted to it. They take it on a part of the surface; here all of it counts. The
     polynomial is a cubic fitted to each point's :data:`WINDOW_MM` of outline (Savitzky and Golay 1964), so that the
     curve of the organ itself is kept; the distance is taken along the normal of the smooth outline. Before, the mask is
     smoothed in the slice by a Gaussian of :data:`SMOOTHING_MM`, which takes off the steps of the voxels.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bundle.measure.gland import Gland
+from bundle.measure.gland import Gland, plane_distance_mm
 
 _FACES = (("left", "right"), ("posterior", "anterior"), ("inferior", "superior"))
 
@@ -30,8 +30,7 @@ def position(gland: Gland) -> dict[str, float]:
 
 
 def _borders(gland: Gland, indices: np.ndarray) -> dict[str, float]:
-    # The distance of neighbouring planes of voxels: less than the edge of a voxel in a sheared scan.
-    plane_mm = 1 / np.linalg.norm(np.linalg.inv(gland.affine[:3, :3]), axis=1)
+    plane_mm = plane_distance_mm(gland.affine)
     below = (gland.before + indices.min(axis=0)) * plane_mm
     above = (gland.after + np.array(gland.inside.shape) - 1 - indices.max(axis=0)) * plane_mm
     found = {}
