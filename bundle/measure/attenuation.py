@@ -37,9 +37,8 @@ def attenuation(gland: Gland) -> dict[str, float | None]:
 def fat(gland: Gland) -> dict[str, float | None]:
     """Return ``fat_fraction`` in the gland dilated by :data:`DILATION_MM`, and ``fat_fraction_undilated`` in the mask.
 
-    The share of voxels in :data:`FAT_HU`, both ends included, which is the range of adipose tissue (Yoshizumi 1999, Radiology
-    211(1)). Values that are not finite are left out; None if nothing
-    remains, or without an image.
+    The share of voxels in :data:`FAT_HU`, both ends included, which is the range of adipose tissue (Yoshizumi 1999,
+    Radiology 211(1)). Values that are not finite are left out; None if nothing remains, or without an image.
     """
     if gland.hu is None:
         return {"fat_fraction": None, "fat_fraction_undilated": None}
