@@ -37,8 +37,8 @@ def signed_distance(inside: np.ndarray, affine: np.ndarray, step_mm: float) -> F
     """Return ``inside`` (X, Y, Z), boolean and not empty, as isotropic distance field: shape-based interpolation.
 
     Raya and Udupa 1990 (IEEE Transactions on Medical Imaging 9(1)): the distance is interpolated instead of the mask,
-    so that between thick slices the outline moves from one to the next. In three dimensions here. The distance itself takes
-    voxels for rectangular; with sheared ones its values are a little off, but not where it is zero.
+    so that between thick slices the outline moves from one to the next. In three dimensions here. The distance itself
+    takes voxels for rectangular; with sheared ones its values are a little off, but not where it is zero.
 
     The centre of the deepest voxel lies on the new grid, so that the field is never negative everywhere.
     """
