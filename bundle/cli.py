@@ -199,6 +199,13 @@ def nih_slices(context: typer.Context) -> None:
     _forward(context, "bundle.evaluation.nih_slices_command", {"nih-slices": "nih_slices"})
 
 
+@app.command(context_settings=_FORWARD, help="Predicted Dice: fit it and measure it; see docs/quality.md.")
+def quality(context: typer.Context) -> None:
+    """Forward to the commands of :mod:`bundle.quality.commands`."""
+    names = ("render", "score", "fit", "page")
+    _forward(context, "bundle.quality.commands", {name: name for name in names}, group=True)
+
+
 @app.command("real-ct", context_settings=_FORWARD, help="Score the real scans at hand; see docs/real_ct.md.")
 def real_ct(context: typer.Context) -> None:
     """Forward to :func:`bundle.evaluation.commands.real_ct`."""

@@ -14,6 +14,7 @@ from bundle.geometry import spacing_of
 from bundle.read import read_label
 from bundle.segmentation import Result, Segmenter
 from bundle.write import mask, montage
+from bundle.write.html import report_page
 
 SEED = 7
 
@@ -45,7 +46,9 @@ def run(scan: Path | None, label: Path | None, output: Path, device: str) -> int
     if result.reason:
         console.print(result.reason)
     if result.folder is not None:
-        console.print(f"mask     {result.folder / mask.FILE_NAME}\npicture  {result.folder / montage.FILE_NAME}")
+        files = {"mask": mask.FILE_NAME, "picture": montage.FILE_NAME, "page": report_page.FILE_NAME}
+        for name, file in files.items():
+            console.print(f"{name:8} {result.folder / file}", soft_wrap=True)
     return 0 if result.volume_ml else 3
 
 

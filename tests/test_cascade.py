@@ -309,3 +309,20 @@ def test_what_the_localizer_does_not_see_is_no_agreement():
 def test_what_a_fallback_finds_needs_no_agreement():
     settings = {"localizer": Threshold(1000), "fallbacks": [EVERYWHERE], "min_agreement_ml": 0.1}
     assert cascade(**settings).run(scan(), Threshold()).report.outcome == "ok"
+
+
+def test_opinions_of_both_stages_are_told_when_asked():
+    report = cascade(opinions=True).run(scan(), Threshold()).report
+    assert CascadeReport.from_json(report.to_json()).opinions == report.opinions
+    assert report.opinions["coarse_fine_dice"] == 1
+    assert report.opinions["volume_ml"] == pytest.approx(2.304)
+
+
+def test_no_opinions_are_told_unless_asked():
+    assert cascade().run(scan(), Threshold()).report.opinions == {}
+
+
+def test_nobody_has_an_opinion_of_nothing():
+    report = cascade(opinions=True).run(scan(), Threshold(1000)).report
+    assert report.outcome == "not_found"
+    assert report.opinions == {}

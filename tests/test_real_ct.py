@@ -36,7 +36,7 @@ def test_region_holds_the_gland(rows, case):
 
 @needs_data
 def test_every_real_scan_has_a_pancreas_found_in_it(rows):
-    assert {row["outcome"] for row in rows.values()} <= {"ok", "touches_border"}
+    assert {row["outcome"] for row in rows.values()} <= {"ok", "touches_border", "low_confidence"}
 
 
 @needs_data

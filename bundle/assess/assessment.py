@@ -15,6 +15,7 @@ from bundle.assess.intensities import intensity_findings
 from bundle.assess.outcome import decide
 from bundle.cascade.report import NOT_FOUND, OK, CascadeReport
 from bundle.measure import measure
+from bundle.quality.predict import predict_dice
 from bundle.read.finding import input_findings
 
 ASSESSMENT_KEY = "assessment"
@@ -32,13 +33,14 @@ def assess(mask: MetaTensor, image: MetaTensor) -> dict[str, Any]:
     if cascade.outcome == OK and not mask.any():
         cascade.outcome, cascade.reason = NOT_FOUND, "the mask is empty"
     findings = [*input_findings(image.meta), *intensity_findings(image), *anatomy_findings(cascade.organs)]
-    outcome, reasons = decide(cascade, touched_sides(mask), findings, None)
+    predicted_dice = predict_dice(cascade.opinions)
+    outcome, reasons = decide(cascade, touched_sides(mask), findings, predicted_dice)
     return {
         "outcome": outcome,
         "reasons": reasons,
         "findings": findings,
         "measurements": {name: _rounded(value) for name, value in measure(mask, image).items()},
-        "predicted_dice": None,
+        "predicted_dice": _rounded(predicted_dice),
     }
 
 

@@ -22,6 +22,7 @@ from bundle.errors import bad_input
 from bundle.geometry import Box, Grid
 from bundle.memory import peak_memory_mb
 from bundle.preprocess import grid_of, resample
+from bundle.quality.opinions import opinions
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ class CascadeInferer(Inferer):
             without the organ both stages see some, but seldom in the same place. Not asked without a localizer, or of
             a fallback.
         threshold: least probability of both masks.
+        opinions: whether to tell in the report how far localizer and segmenter agree, see :mod:`bundle.quality`.
     """
 
     def __init__(
@@ -102,6 +104,7 @@ class CascadeInferer(Inferer):
         min_volume_ml: float = 0.0,
         min_agreement_ml: float = 0.0,
         threshold: float = 0.5,
+        opinions: bool = False,
     ) -> None:
         super().__init__()
         stages = (localize,) if isinstance(localize, Stage) else tuple(localize)
@@ -118,6 +121,7 @@ class CascadeInferer(Inferer):
         self.min_volume_ml = min_volume_ml
         self.min_agreement_ml = min_agreement_ml
         self.threshold = threshold
+        self.opinions = opinions
 
     def __call__(  # type: ignore[override]  # MONAI allows any callable; a cascade asks the network for its device
         self, inputs: MetaTensor, network: nn.Module, *args: Any, **kwargs: Any
@@ -257,6 +261,9 @@ class CascadeInferer(Inferer):
         if doubt:
             report.outcome, report.reason = NOT_FOUND, doubt
             return pred
+        if self.opinions:
+            coarse = None if localization is None else _coarse_probability(box, localization)
+            report.opinions = opinions(probability.amax(dim=0), box, grid, coarse, self.threshold)
         box.crop(pred)[...] = probability.cpu()
         return pred
 
@@ -283,9 +290,13 @@ class CascadeInferer(Inferer):
 
 def _agreed(mask: torch.Tensor, box: Box, localization: Localization, threshold: float) -> torch.Tensor:
     """Return which voxels of ``mask``, on ``box`` of the scan, the localizer finds, too."""
-    coarse = localization.probability.amax(dim=0) >= threshold
-    grid = localization.grid
-    return mask & at_voxels(coarse, grid.box, grid, box, localization.scan_grid).to(mask.device)
+    return mask & (_coarse_probability(box, localization) >= threshold).to(mask.device)
+
+
+def _coarse_probability(box: Box, localization: Localization) -> torch.Tensor:
+    """Return the localizer's probability (X, Y, Z) at the voxels of ``box`` of the scan."""
+    probability, grid = localization.probability.amax(dim=0), localization.grid
+    return at_voxels(probability, grid.box, grid, box, localization.scan_grid)
 
 
 def _scan_and_grid(inputs: MetaTensor) -> tuple[torch.Tensor, Grid]:

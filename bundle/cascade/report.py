@@ -32,6 +32,7 @@ class CascadeReport:
         peak_memory_mb: largest resident memory of the process so far.
         organs: what the localizer saw beside the pancreas, by name.
         fallback: what was done to find the organ that the localizer missed; empty if it did not.
+        opinions: numbers about the mask that tell how good it probably is; empty if none were asked for.
     """
 
     outcome: str = OK
@@ -41,6 +42,7 @@ class CascadeReport:
     peak_memory_mb: float = 0.0
     organs: dict[str, Organ] = field(default_factory=dict)
     fallback: str = ""
+    opinions: dict[str, float | None] = field(default_factory=dict)
 
     @contextmanager
     def timed(self, stage: str, device: torch.device) -> Iterator[None]:
@@ -61,6 +63,7 @@ class CascadeReport:
             "peak_memory_mb": round(self.peak_memory_mb, 1),
             "organs": {name: organ.as_dict() for name, organ in self.organs.items()},
             "fallback": self.fallback,
+            "opinions": dict(self.opinions),
         }
 
     def to_json(self) -> str:
