@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
@@ -14,7 +13,7 @@ import torch
 from monai.data import MetaTensor
 
 from bundle.errors import InputError
-from bundle.measure import NAMES, Measured, measure
+from bundle.measure import NAMES, measure
 from bundle.measure.attenuation import ball
 from bundle.measure.gland import cut_out
 
@@ -468,12 +467,3 @@ def test_mask_and_image_are_left_as_they_were():
     measure(mask, image)
     assert torch.equal(mask, before[0]) and torch.equal(image, before[1])
     assert torch.equal(mask.affine, before[0].affine)
-
-
-def test_transform_adds_the_measurements_and_nothing_else():
-    mask, image = scene()
-    data = {"pred": mask, "image": image, "case": "a"}
-    result = pickle.loads(pickle.dumps(Measured(keys="pred", image_key="image")))(data)
-    assert set(result) == {*data, "measurements"}
-    assert result["pred"] is mask and result["image"] is image
-    assert result["measurements"] == measured_scene()

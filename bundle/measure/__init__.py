@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from bundle.measure.measurements import NAMES, Measured, measure
+from bundle.measure.measurements import NAMES, measure
 
-__all__ = ["NAMES", "Measured", "measure"]
+__all__ = ["NAMES", "measure"]

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping
-from typing import Any
 
 import cc3d
 import numpy as np
-from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import MapTransform
 
 from bundle.measure.attenuation import DILATION_MM, EROSION_MM, attenuation, fat
 from bundle.measure.centre_line import centre_line
@@ -79,25 +75,6 @@ def measure(mask: MetaTensor, image: MetaTensor | None = None) -> dict[str, floa
         **position(gland),
     }
     return {name: _finite(found[name]) for name in NAMES}
-
-
-class Measured(MapTransform):
-    """Put the result of :func:`measure` into ``data["measurements"]``.
-
-    Args:
-        keys: masks (1, X, Y, Z); of several keys the last one stays.
-        image_key: the scan in HU.
-    """
-
-    def __init__(self, keys: KeysCollection, image_key: str = "image", allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.image_key = image_key
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        d = dict(data)
-        for key in self.key_iterator(d):
-            d["measurements"] = measure(d[key], d[self.image_key])
-        return d
 
 
 def _amount(gland: Gland) -> dict[str, float | None]:
