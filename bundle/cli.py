@@ -224,6 +224,12 @@ def package(context: typer.Context) -> None:
     _forward(context, "bundle.package.command", {"package": "package"})
 
 
+@app.command(context_settings=_FORWARD, help="Write both networks as TorchScript and ONNX.")
+def export(context: typer.Context) -> None:
+    """Forward to :func:`bundle.package.command.export`."""
+    _forward(context, "bundle.package.command", {"export": "export"})
+
+
 @app.command(context_settings=_FORWARD, help="Verify the bundle, or a package of it, as MONAI and the model zoo do.")
 def verify(context: typer.Context) -> None:
     """Forward to :func:`bundle.package.command.verify`."""

@@ -1,4 +1,4 @@
-"""``python -m bundle package`` and ``python -m bundle verify``."""
+"""``python -m bundle package``, ``verify`` and ``export``."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ BUNDLE_ROOT = Path(__file__).parents[2]
 EXIT_FAILED = 1
 
 DIST = Path("dist")
+
+EXPORTED = Path("exported")
 
 
 def package(
@@ -70,6 +72,21 @@ def verify(
     with tempfile.TemporaryDirectory(prefix="package_") as folder, zipfile.ZipFile(source) as archive:
         archive.extractall(folder)
         raise typer.Exit(run_checks(Path(folder) / top, chosen))
+
+
+def export(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the files.")] = EXPORTED,
+    formats: Annotated[str, typer.Option("--format", help="ts (TorchScript), onnx, or both: ts,onnx.")] = "ts,onnx",
+) -> None:
+    """Write both networks as TorchScript and ONNX, and compare them with the originals.
+
+    An exported network takes the two intensity windows of a crop whose sides are multiples of 8, and gives logits. The
+    cascade around it (region, paste back, clean up) is in the bundle alone.
+    """
+    from bundle.package.export import export_networks
+
+    for exported in export_networks(BUNDLE_ROOT, output, [name.strip() for name in formats.split(",")]):
+        typer.echo(f"{exported.path}: differs by {exported.difference:.1e} at most")
 
 
 def run_checks(root: Path, only: list[str]) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 from bundle.errors import bad_input
 from bundle.package.checksums import FILE_NAME, check_folder
 from bundle.package.contents import NEEDED, package_files
+from bundle.package.export import export_networks
 from bundle.package.metadata import metadata_problems
 from bundle.package.subject import Bundle, Skipped
 
@@ -111,6 +112,14 @@ def onnx(bundle: Bundle) -> str:
     onnx_export(net_id="network_def", filepath=str(target), input_shape=[1, 2, 32, 32, 32], **_export_arguments(bundle))
     import_module("onnx").checker.check_model(str(target))
     return f"{target.stat().st_size / 1e6:.1f} MB"
+
+
+def parity(bundle: Bundle) -> str:
+    """Both networks, exported as TorchScript and ONNX, answer as the originals do."""
+    missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
+    exported = export_networks(bundle.root, bundle.scratch / "exported", ["ts"] if missing else ["ts", "onnx"])
+    largest = max(network.difference for network in exported)
+    return f"{', '.join(network.path.name for network in exported)} differ by {largest:.1e} at most"
 
 
 def _export_arguments(bundle: Bundle) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from bundle.package.file_checks import (
     metadata_schema,
     network_shapes,
     onnx,
+    parity,
     torchscript,
     weights,
 )
@@ -39,6 +40,7 @@ CHECKS: tuple[Callable[[Bundle], str], ...] = (
     network_shapes,
     torchscript,
     onnx,
+    parity,
     training,
     evaluation,
     inference,
