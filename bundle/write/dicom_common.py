@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import MapTransform
 
 import bundle
 from bundle.errors import InputError
 from bundle.files import replacing
 from bundle.read.dicom_source import DicomSource, dicom_source
-from bundle.write.case import as_array, case_folder, timed
+from bundle.write.case import as_array
 from bundle.write.dicom_headers import SourceHeaders
+from bundle.write.saver import Saver
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -61,7 +61,7 @@ def save(dataset: Dataset, headers: SourceHeaders, path: str | os.PathLike[str],
         dataset.save_as(temporary, enforce_file_format=True)
 
 
-class SaveDicomd(MapTransform):
+class SaveDicomd(Saver):
     """Write one DICOM file into the folder of the case, if the scan came from DICOM; what the writers have in common.
 
     Where that cannot be done (empty mask, headers that cannot be referred to) the study goes on without the file, and
@@ -75,6 +75,8 @@ class SaveDicomd(MapTransform):
 
     file_name: str
 
+    stage = "dicom"
+
     def __init__(
         self,
         keys: KeysCollection,
@@ -82,31 +84,26 @@ class SaveDicomd(MapTransform):
         anonymize: bool = False,
         allow_missing_keys: bool = False,
     ) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.output_dir = output_dir
+        super().__init__(keys, output_dir, allow_missing_keys)
         self.anonymize = anonymize
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        d = dict(data)
-        for key in self.key_iterator(d):
-            source = dicom_source(d[key].meta)
-            if source is None:
-                continue
-            path = case_folder(self.output_dir, d, d[key]) / self.file_name
-            path.unlink(missing_ok=True)
-            reason = "" if as_array(d[key]).any() else "the mask is empty"
-            try:
-                if not reason:
-                    with timed(d[key], "dicom"):
-                        self.write(d, d[key], source, path)
-            except InputError as error:
-                reason = str(error)
-            if reason:
-                logger.warning("%s is not written: %s", path, reason)
-                d[NOT_WRITTEN] = {**d.get(NOT_WRITTEN, {}), self.file_name: reason}
-        return d
+    def write(self, data: dict[Hashable, Any], volume: MetaTensor, path: Path) -> None:
+        """Write the file, or say in the data why not."""
+        source = dicom_source(volume.meta)
+        if source is None:
+            return
+        path.unlink(missing_ok=True)
+        reason = "" if as_array(volume).any() else "the mask is empty"
+        try:
+            if not reason:
+                self.write_dicom(data, volume, source, path)
+        except InputError as error:
+            reason = str(error)
+        if reason:
+            logger.warning("%s is not written: %s", path, reason)
+            data[NOT_WRITTEN] = {**data.get(NOT_WRITTEN, {}), self.file_name: reason}
 
-    def write(self, data: Mapping[Hashable, Any], mask: MetaTensor, source: DicomSource, path: Path) -> None:
+    def write_dicom(self, data: Mapping[Hashable, Any], mask: MetaTensor, source: DicomSource, path: Path) -> None:
         """Write the file, for a mask that is not empty."""
         raise NotImplementedError
 

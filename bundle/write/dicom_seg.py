@@ -83,7 +83,7 @@ class SaveDicomSegd(SaveDicomd):
         super().__init__(keys, output_dir, anonymize, allow_missing_keys)
         self.system = system
 
-    def write(self, data: Mapping[Hashable, Any], mask: MetaTensor, source: DicomSource, path: Path) -> None:
+    def write_dicom(self, data: Mapping[Hashable, Any], mask: MetaTensor, source: DicomSource, path: Path) -> None:
         """Write the segmentation."""
         write_seg(mask, source, path, self.system, self.anonymize)
 

@@ -90,7 +90,7 @@ class SaveDicomSrd(SaveDicomd):
 
     file_name = FILE_NAME
 
-    def write(self, data: Mapping[Hashable, Any], mask: MetaTensor, source: DicomSource, path: Path) -> None:
+    def write_dicom(self, data: Mapping[Hashable, Any], mask: MetaTensor, source: DicomSource, path: Path) -> None:
         """Write the report."""
         write_sr(_measurements(data), source, path.with_name(dicom_seg.FILE_NAME), path, self.anonymize)
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
+from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
-from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import MapTransform
 
 from bundle.files import replacing
 from bundle.geometry import spacing_of
-from bundle.write.case import as_array, case_folder, case_of, foreground_box, timed, volume_ml
+from bundle.write.case import as_array, case_of, foreground_box, volume_ml
+from bundle.write.saver import IMAGE_KEY, Saver
 
 FILE_NAME = "overlay.png"
 
@@ -56,36 +56,17 @@ def draw_montage(scan: MetaTensor, mask: MetaTensor, path: str | os.PathLike[str
         figure.savefig(temporary, facecolor="black")
 
 
-class SaveMontaged(MapTransform):
-    """Write ``<output_dir>/<case>/overlay.png`` with :func:`draw_montage`.
+class SaveMontaged(Saver):
+    """Write ``<output_dir>/<case>/overlay.png`` with :func:`draw_montage`."""
 
-    Args:
-        keys: masks; of several keys the last one stays.
-        output_dir: parent of the case folders.
-        image_key: the scan, in HU and of the mask's spacing.
-    """
+    file_name = FILE_NAME
+    stage = "picture"
 
-    def __init__(
-        self,
-        keys: KeysCollection,
-        output_dir: str | os.PathLike[str],
-        image_key: str = "image",
-        allow_missing_keys: bool = False,
-    ) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.output_dir = output_dir
-        self.image_key = image_key
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        d = dict(data)
-        for key in self.key_iterator(d):
-            mask = d[key]
-            millilitres = volume_ml(mask)
-            found = f"pancreas {millilitres:.1f} ml" if millilitres else "pancreas not found"
-            with timed(mask, "picture"):
-                path = case_folder(self.output_dir, d, mask) / FILE_NAME
-                draw_montage(d[self.image_key], mask, path, f"{case_of(d, mask)}: {found}. For research.")
-        return d
+    def write(self, data: dict[Hashable, Any], volume: MetaTensor, path: Path) -> None:
+        """Draw the picture."""
+        millilitres = volume_ml(volume)
+        found = f"pancreas {millilitres:.1f} ml" if millilitres else "pancreas not found"
+        draw_montage(data[IMAGE_KEY], volume, path, f"{case_of(data, volume)}: {found}. For research.")
 
 
 def _as_ras(volume: MetaTensor) -> tuple[np.ndarray, np.ndarray]:

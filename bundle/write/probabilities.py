@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import MapTransform
 
 from bundle.files import write_nifti
-from bundle.write.case import as_array, case_folder, foreground_box
+from bundle.write.case import as_array, foreground_box
+from bundle.write.saver import Saver
 
 FILE_NAME = "probabilities.nii.gz"
 
@@ -31,24 +31,15 @@ def write_probabilities(probabilities: MetaTensor, path: str | os.PathLike[str])
     write_nifti(percent, np.asarray(probabilities.affine, dtype=float), path)
 
 
-class SaveProbabilitiesd(MapTransform):
+class SaveProbabilitiesd(Saver):
     """Write the probabilities to ``<output_dir>/<case>/probabilities.nii.gz`` with :func:`write_probabilities`.
 
     They have to be back on the scan's own grid by then (``Invertd``).
-
-    Args:
-        keys: probabilities; of several keys the last one stays.
-        output_dir: parent of the case folders.
     """
 
-    def __init__(
-        self, keys: KeysCollection, output_dir: str | os.PathLike[str], allow_missing_keys: bool = False
-    ) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.output_dir = output_dir
+    file_name = FILE_NAME
+    stage = "write"
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        d = dict(data)
-        for key in self.key_iterator(d):
-            write_probabilities(d[key], case_folder(self.output_dir, d, d[key]) / FILE_NAME)
-        return d
+    def write(self, data: dict[Hashable, Any], volume: MetaTensor, path: Path) -> None:
+        """Write the probabilities."""
+        write_probabilities(volume, path)

@@ -17,14 +17,14 @@ import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import MapTransform
 
 import bundle
 from bundle.assess import ASSESSMENT_KEY
 from bundle.files import write_text
 from bundle.memory import peak_memory_mb
-from bundle.write.case import case_folder, case_of, volume_ml
+from bundle.write.case import case_of, volume_ml
 from bundle.write.invert import REPORT_KEY
+from bundle.write.saver import IMAGE_KEY, Saver
 
 FILE_NAME = "report.json"
 
@@ -105,40 +105,37 @@ def versions() -> dict[str, str]:
     return found
 
 
-class SaveReportd(MapTransform):
+class SaveReportd(Saver):
     """Write ``<output_dir>/<case>/report.json`` with :func:`case_report`, and leave it in ``data["report"]``.
 
     Args:
         keys: masks; of several keys the last one stays.
         output_dir: parent of the case folders.
-        image_key: the scan.
         system: which of the configured systems made the mask.
         weights: files of the weights.
     """
+
+    file_name = FILE_NAME
+    stage = "report"
 
     def __init__(
         self,
         keys: KeysCollection,
         output_dir: str | os.PathLike[str],
-        image_key: str = "image",
         system: str = "",
         weights: Sequence[str | os.PathLike[str] | None] = (),
         allow_missing_keys: bool = False,
     ) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.output_dir = output_dir
-        self.image_key = image_key
+        super().__init__(keys, output_dir, allow_missing_keys)
         self.system = system
         self.weights = weights
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        d = dict(data)
-        for key in self.key_iterator(d):
-            mask = d[key]
-            said = d.get(ASSESSMENT_KEY)
-            d["report"] = case_report(case_of(d, mask), mask, d[self.image_key], self.system, self.weights, said)
-            write_report(d["report"], case_folder(self.output_dir, d, mask) / FILE_NAME)
-        return d
+    def write(self, data: dict[Hashable, Any], volume: MetaTensor, path: Path) -> None:
+        """Write the report, and leave it in the data."""
+        said = data.get(ASSESSMENT_KEY)
+        report = case_report(case_of(data, volume), volume, data[IMAGE_KEY], self.system, self.weights, said)
+        data["report"] = report
+        write_report(report, path)
 
 
 def _cascade_of(mask: MetaTensor) -> dict[str, Any]:

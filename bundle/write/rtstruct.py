@@ -79,7 +79,7 @@ class SaveRtstructd(SaveDicomd):
 
     file_name = FILE_NAME
 
-    def write(self, data: Mapping[Hashable, Any], mask: MetaTensor, source: DicomSource, path: Path) -> None:
+    def write_dicom(self, data: Mapping[Hashable, Any], mask: MetaTensor, source: DicomSource, path: Path) -> None:
         """Write the structure set."""
         write_rtstruct(mask, source, path, self.anonymize)
 

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable, Mapping
+from pathlib import Path
 from typing import Any
 
-from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import MapTransform
 
 from bundle.files import write_text
-from bundle.write.case import case_folder, timed
 from bundle.write.html import words
 from bundle.write.html.embedding import packed
 from bundle.write.html.niivue import NiiVue, find_niivue
 from bundle.write.html.pages import render, resource
 from bundle.write.html.pictures import Volume, gland_pictures, slice_pictures
 from bundle.write.html.volumes import surface_file, views
+from bundle.write.saver import IMAGE_KEY, Saver
 
 FILE_NAME = "report.html"
 
@@ -67,36 +66,17 @@ def write_report_page(
     write_text(page, path)
 
 
-class SaveHtmld(MapTransform):
-    """Write ``<output_dir>/<case>/report.html`` with :func:`write_report_page`, from ``data["report"]``.
+class SaveHtmld(Saver):
+    """Write ``<output_dir>/<case>/report.html`` with :func:`write_report_page`, from ``data["report"]``."""
 
-    Args:
-        keys: masks; of several keys the last one stays.
-        output_dir: parent of the case folders.
-        image_key: the scan, in HU and of the mask's spacing.
-    """
+    file_name = FILE_NAME
+    stage = "page"
 
-    def __init__(
-        self,
-        keys: KeysCollection,
-        output_dir: str | os.PathLike[str],
-        image_key: str = "image",
-        allow_missing_keys: bool = False,
-    ) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.output_dir = output_dir
-        self.image_key = image_key
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        d = dict(data)
-        for key in self.key_iterator(d):
-            mask = d[key]
-            if "report" not in d:
-                raise ValueError("the page is made from data['report']: SaveReportd comes before SaveHtmld")
-            path = case_folder(self.output_dir, d, mask) / FILE_NAME
-            with timed(mask, "page"):
-                write_report_page(d["report"], path, d[self.image_key], mask)
-        return d
+    def write(self, data: dict[Hashable, Any], volume: MetaTensor, path: Path) -> None:
+        """Write the page."""
+        if "report" not in data:
+            raise ValueError("the page is made from data['report']: SaveReportd comes before SaveHtmld")
+        write_report_page(data["report"], path, data[IMAGE_KEY], volume)
 
 
 def _viewer() -> tuple[NiiVue | None, str]:
