@@ -107,6 +107,13 @@ def segment(
             "case_001 and so on. Which is which is shown on the terminal alone.",
         ),
     ] = False,
+    foreground: Annotated[
+        list[str] | None,
+        typer.Option(metavar="X,Y,Z", help="Voxel of the one scan that the mask should have; any number of times."),
+    ] = None,
+    background: Annotated[
+        list[str] | None, typer.Option(metavar="X,Y,Z", help="Voxel that it should not have. See docs/clicks.md.")
+    ] = None,
 ) -> None:
     """Segment the pancreas in CT scans.
 
@@ -135,7 +142,16 @@ def segment(
     from bundle.segmentation.command import Options, run
 
     options = Options(
-        output, system.value, device.value, save_probabilities, not no_report, resume, overwrite, anonymize
+        output,
+        system.value,
+        device.value,
+        save_probabilities,
+        not no_report,
+        resume,
+        overwrite,
+        anonymize,
+        foreground or (),
+        background or (),
     )
     raise typer.Exit(run(inputs, options))
 
@@ -206,6 +222,12 @@ def quality(context: typer.Context) -> None:
     _forward(context, "bundle.quality.commands", {name: name for name in names}, group=True)
 
 
+@app.command(context_settings=_FORWARD, help="Dice after clicks of a simulated user; see docs/clicks.md.")
+def clicks(context: typer.Context) -> None:
+    """Forward to :func:`bundle.clicks.commands.clicks`."""
+    _forward(context, "bundle.clicks.commands", {"clicks": "clicks"})
+
+
 @app.command("real-ct", context_settings=_FORWARD, help="Score the real scans at hand; see docs/real_ct.md.")
 def real_ct(context: typer.Context) -> None:
     """Forward to :func:`bundle.evaluation.commands.real_ct`."""
@@ -234,6 +256,12 @@ def export(context: typer.Context) -> None:
 def verify(context: typer.Context) -> None:
     """Forward to :func:`bundle.package.command.verify`."""
     _forward(context, "bundle.package.command", {"verify": "verify"})
+
+
+@app.command(context_settings=_FORWARD, help="Start MONAI Label with this bundle on a folder or a PACS.")
+def label(context: typer.Context) -> None:
+    """Forward to :func:`bundle.label.command.label`."""
+    _forward(context, "bundle.label.command", {"label": "label"})
 
 
 def _forward(context: typer.Context, module: str, functions: dict[str, str], group: bool = False) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from types import TracebackType
 from typing import Any
+
+# Control characters, those that turn the direction of writing, and what bytes become that are no text.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class InputError(ValueError):
@@ -23,7 +27,19 @@ def bad_input(source: Any, rule: str, received: Any, remedy: str) -> InputError:
         received: what was found instead.
         remedy: what the user can do about it, as an imperative.
     """
-    return InputError(f"{source}: {rule}; received {received}. {remedy}")
+    return InputError(printable(f"{source}: {rule}; received {received}. {remedy}"))
+
+
+def printable(text: str) -> str:
+    """Return ``text`` on one line that every terminal takes: what is no character to show is escaped, as in Python.
+
+    File names and headers may hold line breaks, terminal commands and bytes that are no text.
+    """
+    return _UNPRINTABLE.sub(_escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return match.group().encode("unicode_escape").decode()
 
 
 def input_error(error: BaseException | None) -> InputError | None:

@@ -29,9 +29,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def write_text(text: str, path: str | os.PathLike[str]) -> None:
-    """Write ``text`` as UTF-8."""
+    """Write ``text`` as UTF-8; bytes of file names that are no text appear escaped."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_nifti(voxels: np.ndarray, affine: np.ndarray, path: str | os.PathLike[str]) -> None:

@@ -12,7 +12,10 @@ import pydicom
 import pytest
 import torch
 from monai.data import MetaTensor
+from pydicom.config import disable_value_validation
+from pydicom.dataelem import RawDataElement
 from pydicom.sr.codedict import codes
+from pydicom.tag import Tag
 
 from bundle.errors import InputError
 from bundle.read import dicom_source, read_scan
@@ -306,3 +309,26 @@ def test_positions_run_along_the_normal():
     for orientation in ORIENTATIONS.values():
         step = positions_mm(orientation)[1] - positions_mm(orientation)[0]
         assert np.linalg.det([orientation[:3], orientation[3:], step]) == pytest.approx(2.5, abs=1e-5)
+
+
+def test_an_id_that_is_none_is_replaced_by_one_of_our_own(tmp_path):
+    with disable_value_validation():
+        source = write_series(tmp_path, SeriesInstanceUID="a", StudyInstanceUID="b/c")
+    first, second = (read_headers(source).images[0] for _ in range(2))
+    assert first.SeriesInstanceUID.startswith("1.2.826") and first.SeriesInstanceUID == second.SeriesInstanceUID
+
+
+def test_a_slice_without_a_valid_id_cannot_be_referred_to(tmp_path, source):
+    data = pydicom.dcmread(source.files[0])
+    with disable_value_validation():
+        data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID = "a"
+        data.save_as(source.files[0])
+    with pytest.raises(InputError, match="DICOM outputs refer to complete slices; received SOPInstanceUID is 'a'"):
+        read_headers(source)
+
+
+def test_a_date_of_another_type_is_left_empty(tmp_path, source):
+    data = pydicom.dcmread(source.files[0])
+    data[0x00080020] = RawDataElement(Tag(0x00080020), "FD", 4, b"1E5 ", 0, False, True)
+    data.save_as(source.files[0])
+    assert read_headers(source).patient["StudyDate"] == ""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bundle.errors import InputError, bad_input, input_error
+from bundle.errors import InputError, bad_input, input_error, printable
 
 ROOT = Path(__file__).parents[1]
 
@@ -48,3 +48,12 @@ def test_a_bug_keeps_its_traceback():
     code = "from bundle.errors import *; show_input_errors_plainly(); raise KeyError('bug')"
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert "Traceback" in ended.stderr and "KeyError: 'bug'" in ended.stderr
+
+
+def test_a_message_is_one_line_that_every_terminal_takes():
+    error = bad_input("a\nb\x1b[31m\udcff.nii", "b", "c\r", "d")
+    assert str(error) == r"a\nb\x1b[31m\udcff.nii: b; received c\r. d"
+
+
+def test_letters_of_all_scripts_stay_as_they_are():
+    assert printable("ä 扫描") == "ä 扫描"

@@ -33,3 +33,8 @@ def test_nifti_keeps_voxels_type_and_both_affines(tmp_path):
     assert image.get_data_dtype() == np.int16 and np.array_equal(image.get_fdata(), voxels)
     assert np.allclose(image.get_qform(), affine) and np.allclose(image.get_sform(), affine)
     assert image.header.get_xyzt_units()[0] == "mm"
+
+
+def test_a_file_name_that_is_no_text_is_written_escaped(tmp_path):
+    write_text("\udcff", tmp_path / "a.html")
+    assert (tmp_path / "a.html").read_bytes() == rb"\udcff"

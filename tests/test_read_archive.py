@@ -131,3 +131,8 @@ def test_the_real_archive_is_one_scan():
     with unpacked(path) as folder:
         [scan] = find_scans(folder)
         assert read_scan(scan["image"], series_uid=scan["series_uid"]).shape == (1, 512, 512, 129)
+
+
+def test_the_name_of_an_archive_is_made_one_of_a_folder():
+    scans = [{"image": "a", "case": "a" * 149}, {"image": "b", "case": "b"}]
+    assert [scan["case"] for scan in named_after(Path("x:y.zip"), scans)] == ["x_y_" + "a" * 146, "x_y_b"]

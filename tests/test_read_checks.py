@@ -54,6 +54,7 @@ def sheared(degrees: float) -> np.ndarray:
         (np.diag([1.0, 1.0, 10.1, 1.0]), "at most 10 mm apart; received 1 x 1 x 10.1 mm"),
         (np.diag([0.001, 0.001, 0.002, 1.0]), "Write the spacing in millimetres"),
         (sheared(35), "35.0 degrees of tilt"),
+        (np.array([[1, 0, 0, 0], [0, 1, 0, -1e30], [0, 0, 1, 0], [0, 0, 0, 1]]), "within 100 m of the origin"),
     ],
 )
 def test_an_affine_that_no_scan_has_is_refused(affine, message):

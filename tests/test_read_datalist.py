@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bundle.errors import InputError
-from bundle.read import find_scans, load_datalist, split_by_patient
+from bundle.read import case_name, find_scans, load_datalist, split_by_patient
 
 
 def dataset(root: Path, **sections) -> Path:
@@ -135,3 +135,34 @@ def test_a_path_without_scans_is_refused(tmp_path):
         find_scans(tmp_path)
     with pytest.raises(InputError, match="no such file or folder"):
         find_scans(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("file", "case"),
+    [
+        ("scan.nii.gz", "scan"),
+        ("...nii.gz", "scan"),
+        (".nii", "scan"),
+        ("a\nb.nii", "a_b"),
+        ("a: b?.nii", "a_ b_"),
+        ("\udcff.nii", "_"),
+        ("ü" * 100 + ".nii", "ü" * 75),
+    ],
+)
+def test_a_case_has_a_name_that_every_system_takes_for_a_folder(file, case):
+    assert case_name(file) == case
+
+
+def test_long_names_that_begin_alike_stay_apart(tmp_path):
+    for folder in ("p" * 200, "q"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"{'a' * 200}.nii").touch()
+        (tmp_path / folder / f"{'a' * 200}b.nii").touch()
+    cases = [scan["case"] for scan in find_scans(tmp_path)]
+    assert len(set(cases)) == 4 and max(map(len, cases)) < 160
+
+
+def test_a_dataset_file_without_end_is_refused(tmp_path):
+    (tmp_path / "dataset.json").write_text("[" * 100_000)
+    with pytest.raises(InputError, match="dataset.json is a JSON file"):
+        find_scans(tmp_path)

@@ -281,3 +281,11 @@ def test_one_dicom_file_is_refused_with_its_folder(series):
 def test_a_folder_without_dicom_is_refused(tmp_path):
     with pytest.raises(InputError, match="no DICOM file"):
         read_scan(tmp_path)
+
+
+@pytest.mark.parametrize("bits", [(12, 12, 11), (16, 0, 11), (16, 12, 10), (16, 12, 16), (16, 65534, 11), (32, 33, 32)])
+def test_bits_that_a_pixel_cannot_have_are_refused(tmp_path, bits):
+    allocated, stored, high = bits
+    write_series(tmp_path, BitsAllocated=allocated, BitsStored=stored, HighBit=high)
+    with pytest.raises(InputError, match="a pixel has 8, 16, 32 or 64 bits, and holds those that are in use"):
+        read_scan(tmp_path)

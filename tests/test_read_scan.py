@@ -147,3 +147,14 @@ def test_real_scans_are_read(name):
     if not (DATA / "ct" / name).exists():
         pytest.skip("real scans are not at hand: set PANCREAS_DATA")
     assert read_scan(DATA / "ct" / name).dtype == torch.int16
+
+
+@pytest.mark.parametrize("error", [MemoryError(), TypeError("odd"), RecursionError("deep")])
+def test_whatever_a_damaged_header_makes_nibabel_raise_names_the_file(tmp_path, monkeypatch, error):
+    def fail(*args, **kwargs):
+        raise error
+
+    (tmp_path / "a.nii").touch()
+    monkeypatch.setattr(nib, "load", fail)
+    with pytest.raises(InputError, match=r"a\.nii: the image can be read; received"):
+        read_scan(tmp_path / "a.nii")

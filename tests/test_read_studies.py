@@ -210,3 +210,56 @@ def test_a_series_that_is_not_there_is_refused(tmp_path):
     write_series(tmp_path)
     with pytest.raises(InputError, match="none with UID 1.2.3.4.5"):
         read_scan(tmp_path, series_uid="1.2.3.4.5")
+
+
+def test_a_folder_that_cannot_be_read_is_listed_and_the_others_go_on(tmp_path, monkeypatch):
+    write_series(tmp_path / "open")
+    (tmp_path / "locked").mkdir()
+    entries = Path.iterdir
+
+    def locked(path):
+        if path.name == "locked":
+            raise PermissionError(13, "Permission denied")
+        return entries(path)
+
+    monkeypatch.setattr(Path, "iterdir", locked)
+    assert chosen(tmp_path) == ["open"]
+    assert "the folder can be read; received Permission denied." in reasons(tmp_path)["locked"]
+    with pytest.raises(InputError, match="locked: the folder can be read"):
+        find_studies(tmp_path / "locked")
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x" * 300 + ".nii", "scan.nii/x"])
+def test_a_path_that_cannot_be_is_refused(tmp_path, name):
+    (tmp_path / "scan.nii").touch()
+    with pytest.raises(InputError, match="the input exists; received no such file or folder"):
+        find_studies(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("better", "worse"),
+    [
+        ({"SeriesDescription": "Abd venös 3.0"}, {"SeriesDescription": "Abd arteriell 3.0"}),
+        ({"SeriesDescription": "PV phase"}, {"SeriesDescription": "Abdomen"}),
+        ({"ContrastBolusAgent": "Agent"}, {"SeriesDescription": "Abdomen"}),
+        ({"SeriesDescription": "Abdomen"}, {"SeriesDescription": "delayed"}),
+        ({"SeriesDescription": "arterial"}, {"SeriesDescription": "Abdomen w/o contrast"}),
+        ({"SeriesDescription": "Abdomen"}, {"SeriesDescription": "nativ"}),
+    ],
+)
+def test_the_better_phase_breaks_a_tie(tmp_path, better, worse):
+    write_series(tmp_path / "better", **better)
+    write_series(tmp_path / "worse", **worse)
+    assert chosen(tmp_path) == ["better"]
+    assert "; another series has " in reasons(tmp_path)["worse"]
+
+
+def test_thin_slices_come_before_the_better_phase(tmp_path):
+    for index in range(5, 25):
+        position = [-20, -30, 100 + 1.25 * index]
+        (tmp_path / "thin").mkdir(exist_ok=True)
+        write_slice(
+            tmp_path / "thin", 0, SeriesInstanceUID="1.8", ImagePositionPatient=position, SeriesDescription="arterial"
+        )
+    write_series(tmp_path / "thick", 10, SeriesDescription="portal venous")
+    assert chosen(tmp_path) == ["thin"]

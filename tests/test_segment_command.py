@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from typer.testing import CliRunner
 
 from bundle import cli
@@ -330,3 +331,37 @@ def test_anonymous_results_name_no_file(scans, tmp_path):
         text = path.read_text()
         assert not any(word in text for word in ("doe", "roe", "jane", str(scans)))
     assert f"case_001 is {scans / 'doe_john.nii'}" in result.stderr
+
+
+def test_the_reason_of_a_failure_is_the_first_error_not_what_wraps_it(scans, tmp_path, monkeypatch):
+    def fail(self, study, on_stage):
+        raise RuntimeError("applying transform") from KeyError("surprise")
+
+    monkeypatch.setattr(Segmenter, "_run", fail)
+    assert "KeyError: 'surprise'" in run(save(scans / "a.nii.gz", hu()), "-o", tmp_path / "out").stderr
+
+
+def test_two_runs_do_not_write_into_one_folder(scans, tmp_path):
+    path, output = save(scans / "a.nii.gz", hu()), tmp_path / "out"
+    output.mkdir()
+    with FileLock(output / ".running.lock"):
+        refused = run(path, "-o", output)
+    assert isinstance(refused.exception, InputError)
+    assert "one run at a time writes into a folder; received another that is going on" in str(refused.exception)
+    assert run(path, "-o", output).exit_code == 0
+    assert not (output / ".running.lock").exists()
+
+
+def test_the_lock_of_a_run_that_was_killed_stops_nobody(scans, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".running.lock").touch()
+    assert run(save(scans / "a.nii.gz", hu()), "-o", tmp_path / "out").exit_code == 0
+
+
+@pytest.mark.parametrize("name", ["index.html", "errors.log", "\udcff", "a\nb", "[red]x", "..."])
+def test_odd_file_names_do_no_harm(scans, tmp_path, name):
+    result = run(save(scans / f"{name}.nii.gz", hu()), "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    (report,) = (tmp_path / "out").glob("*/report.json")
+    assert json.loads(report.read_text())["outcome"] == "ok"
+    assert (tmp_path / "out" / "index.html").is_file()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 
 import numpy as np
 import torch
@@ -68,3 +69,12 @@ def test_the_time_of_writing_is_in_the_report(tmp_path):
 def test_a_scan_without_mask_has_a_report_of_its_own():
     report = failure_report("a", "a.nii", "invalid_input", "a.nii: a scan has three dimensions")
     assert (report["outcome"], report["volume_ml"]) == ("invalid_input", None)
+
+
+def test_weights_that_were_trained_since_have_another_hash(tmp_path):
+    weights = tmp_path / "model.pt"
+    for content in (b"before", b"after"):
+        weights.write_bytes(content)
+        os.utime(weights, ns=(0, len(content)))
+        report = case_report("a", volume(1), volume(0), weights=[weights])
+    assert report["weights_sha256"] == {"model.pt": hashlib.sha256(b"after").hexdigest()}

@@ -7,7 +7,6 @@ import os
 import shutil
 import stat
 import struct
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from bundle.errors import InputError, bad_input
+from bundle.read.datalist import folder_name
+from bundle.read.scratch import scratch_folder
 
 MAX_UNPACKED_BYTES = 20 * 1024**3
 MAX_FILES = 100_000
@@ -53,12 +54,12 @@ def unpacked(path: str | os.PathLike[str], max_bytes: int = MAX_UNPACKED_BYTES) 
             than ``max_bytes``, :data:`MAX_FILES` files or the space left on the disk.
     """
     source = Path(path)
-    if not source.is_file():
+    if not os.path.isfile(source):
         raise bad_input(source, "the archive exists", "no such file", "Correct the path.")
     if not source.name.lower().endswith(".zip"):
         raise bad_input(source, "an archive is a .zip file", repr(source.suffix), "Unpack it and give the folder.")
-    with tempfile.TemporaryDirectory(prefix="pancreas_ct_", ignore_cleanup_errors=True) as temporary:
-        folder = Path(temporary) / (source.name[: -len(".zip")].strip(". ") or "archive")
+    with scratch_folder() as temporary:
+        folder = temporary / (source.name[: -len(".zip")].strip(". ") or "archive")
         folder.mkdir()
         try:
             with zipfile.ZipFile(source) as archive:
@@ -78,8 +79,8 @@ def named_after(archive: Path, scans: Sequence[dict[str, str]]) -> list[dict[str
     """Return the scans found in an unpacked archive with its name in their ``case``: alone if there is only one."""
     name = archive.name[: -len(".zip")] if archive.name.lower().endswith(".zip") else archive.name
     if len(scans) == 1:
-        return [{**scans[0], "case": name}]
-    return [{**scan, "case": f"{name}_{scan['case']}"} for scan in scans]
+        return [{**scans[0], "case": folder_name(name)}]
+    return [{**scan, "case": folder_name(f"{name}_{scan['case']}")} for scan in scans]
 
 
 def _checked(

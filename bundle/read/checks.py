@@ -12,6 +12,7 @@ from bundle.geometry import spacing_of
 
 MAX_SPACING_MM = 10.0
 MIN_SPACING_MM = 0.05
+MAX_DISTANCE_MM = 100_000.0  # of a scan from the origin; beyond, the digits of a float are lost to it
 MAX_VOXELS_PER_AXIS = 1500
 MIN_VOXELS_PER_AXIS = 8
 
@@ -76,6 +77,10 @@ def check_affine(source: Any, affine: np.ndarray, max_shear_degrees: float = MAX
     if min(spacing_mm) < MIN_SPACING_MM:
         rule = f"voxels are at least {MIN_SPACING_MM:g} mm apart"
         raise bad_input(source, rule, received, "Write the spacing in millimetres.")
+    if np.abs(matrix[:3, 3]).max() > MAX_DISTANCE_MM:
+        rule = f"a scan lies within {MAX_DISTANCE_MM / 1000:g} m of the origin of its coordinates"
+        place = ", ".join(f"{value:.4g}" for value in matrix[:3, 3])
+        raise bad_input(source, rule, f"({place}) mm", "Convert the scan from DICOM again.")
     check_shear(source, matrix, max_shear_degrees)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ DATASET_FILE = "dataset.json"
 SECTIONS = ("training", "validation", "test")
 
 _NAMES_SHOWN = 5
+
+_NAME_BYTES = 150  # of the 255 that file systems take: numbers and temporary names are added
+_NOT_IN_NAMES = re.compile(r'[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff<>:"/\\|?*]')
 
 
 def load_datalist(
@@ -92,7 +96,13 @@ def case_name(path: str | os.PathLike[str]) -> str:
     name = Path(path).name
     for suffix in (".nii.gz", ".nii", ".dcm"):
         if name.lower().endswith(suffix):
-            return name[: -len(suffix)]
+            return folder_name(name[: -len(suffix)])
+    return folder_name(name)
+
+
+def folder_name(text: str) -> str:
+    """Return ``text`` as the name of a folder that every system takes: at most 150 bytes, never hidden, no path."""
+    name = _NOT_IN_NAMES.sub("_", text).encode()[:_NAME_BYTES].decode(errors="ignore").strip(" .")
     return name or "scan"
 
 
@@ -107,7 +117,7 @@ def _load_dataset_file(dataset_dir: Path) -> tuple[Path, dict[str, Any]]:
         )
     try:
         content = json.loads(source.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise bad_input(source, "dataset.json is a JSON file", error, "Correct the file.") from error
     if not isinstance(content, dict):
         raise bad_input(source, "dataset.json is a JSON object", type(content).__name__, "Correct the file.")

@@ -27,11 +27,23 @@ def check_decodable(picture: Slice) -> None:
     remedy = "The file is truncated: copy or export the series again."
     if picture.cut_short:
         raise bad_input(picture.file, "a file holds all its compressed pixels", f"an end within them{where}", remedy)
+    _check_bits(picture)
     needed = picture.rows * picture.columns * picture.frames * picture.samples * picture.bits[0] // 8
     if picture.pixel_bytes is not None and picture.pixel_bytes < needed:
         what = "a slice holds" if picture.frame is None else f"{picture.frames} frames hold"
         received = f"{picture.pixel_bytes} bytes{where}"
         raise bad_input(picture.file, f"{what} {needed} bytes of pixels", received, remedy)
+
+
+def _check_bits(picture: Slice) -> None:
+    allocated, stored, high = picture.bits
+    if allocated not in (8, 16, 32, 64) or not 0 < stored <= high + 1 <= allocated:
+        raise bad_input(
+            picture.file,
+            "a pixel has 8, 16, 32 or 64 bits, and holds those that are in use",
+            f"{allocated} bits, {stored} of them in use, the highest is number {high}",
+            "Export the series again.",
+        )
 
 
 def read_voxels(slices: Sequence[Slice]) -> np.ndarray:

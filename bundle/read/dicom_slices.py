@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from bundle.errors import InputError, bad_input
+from bundle.read.folder import files_in
 
 CT_STORAGE = "1.2.840.10008.5.1.4.1.1.2"  # Enhanced and Legacy Converted Enhanced CT begin with it too
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
@@ -137,20 +138,13 @@ class Slice:
 
 
 def dicom_files(folder: Path, below: bool = False) -> Iterator[Path]:
-    """Yield the DICOM files of a folder, and with ``below`` of its subfolders, in order of path.
+    """Yield the DICOM files of a folder, and with ``below`` of its subfolders, as :func:`~bundle.read.folder.files_in`.
 
-    Hidden files and DICOMDIR are left out; links to folders are not followed.
+    DICOMDIR is left out.
     """
-    try:
-        children = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    except OSError as error:
-        raise bad_input(folder, "the folder can be read", error, "Correct its permissions.") from error
-    for path in children:
-        if path.suffix.lower() not in _OTHER_SUFFIXES and path.name != "DICOMDIR" and path.is_file() and is_dicom(path):
+    for path in files_in(folder, below):
+        if path.suffix.lower() not in _OTHER_SUFFIXES and path.name != "DICOMDIR" and is_dicom(path):
             yield path
-    for path in children:
-        if below and path.is_dir() and not path.is_symlink():
-            yield from dicom_files(path, below)
 
 
 def is_dicom(path: Path) -> bool:

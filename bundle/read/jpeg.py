@@ -10,11 +10,11 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from bundle.read.dicom_slices import Slice
+from bundle.read.scratch import scratch_folder
 
 _WORKER = Path(__file__).with_name("jpeg_worker.py")
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
@@ -31,8 +31,7 @@ def decode_jpegs(frames: Iterable[tuple[bytes, Slice]]) -> Iterator[np.ndarray]:
     Raises:
         RuntimeError: the next picture cannot be decoded; those before it were yielded.
     """
-    with TemporaryDirectory(prefix="pancreas_ct_") as scratch:
-        folder = Path(scratch)
+    with scratch_folder() as folder:
         paths = []
         for number, (frame, picture) in enumerate(frames):
             paths.append(folder / f"{number:06d}.dcm")

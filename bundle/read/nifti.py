@@ -31,16 +31,17 @@ def open_nifti(path: Path) -> Any:
     try:
         # the open handle lets slices of a compressed file be read one after another without starting over
         image = nib.load(path, keep_file_open=True)
-        affine = image.affine  # type: ignore[attr-defined]
-    except _READ_ERRORS as error:
+        if not isinstance(image, nib.Nifti1Pair):  # nibabel tells formats by their content
+            raise ValueError(f"{type(image).__name__} instead of NIfTI")
+        affine, header, dtype = image.affine, image.header, image.get_data_dtype()
+    except Exception as error:  # nibabel raises many types for damaged headers
         raise _unreadable(path, error) from error
-    check_shape(path, image.shape)  # type: ignore[attr-defined]
-    header: Any = image.header
+    check_shape(path, image.shape)
     if affine is None or not (int(header["sform_code"]) or int(header["qform_code"])):
         remedy = "Convert the scan from DICOM again, for example with dcm2niix, which writes them."
         raise bad_input(path, "the header says where the voxels lie", "sform and qform of code 0", remedy)
-    if image.get_data_dtype().kind not in "iuf":  # type: ignore[attr-defined]
-        received = f"the data type {image.get_data_dtype()}"  # type: ignore[attr-defined]
+    if dtype.kind not in "iuf":
+        received = f"the data type {dtype}"
         raise bad_input(path, "a voxel is one real number", received, "Give the scan without colour or phase.")
     return image
 

@@ -100,9 +100,9 @@ def read_header(
 ) -> ScanHeader:
     """Return shape and affine of a scan, checked, without reading its voxels; arguments as for :func:`read_scan`."""
     source = Path(path)
-    if not source.exists():
+    if not os.path.exists(source):
         raise bad_input(source, "the scan exists", "no such file or folder", "Correct the path.")
-    if source.is_dir() or is_dicom(source) and not is_nifti(source):
+    if os.path.isdir(source) or is_dicom(source) and not is_nifti(source):
         series = _open_dicom(source, series_uid)
         header = ScanHeader(series.shape, series.affine, series, series.findings)
     elif is_nifti(source):

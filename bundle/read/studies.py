@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bundle.errors import InputError, bad_input
 from bundle.read.archive import is_archive
-from bundle.read.datalist import DATASET_FILE, case_name, listed_images
+from bundle.read.datalist import DATASET_FILE, case_name, folder_name, listed_images
 from bundle.read.dicom_choice import Candidate, candidates, choose
 from bundle.read.dicom_series import no_ct
 from bundle.read.dicom_slices import dicom_files, is_dicom
+from bundle.read.folder import files_in
 from bundle.read.nifti import is_nifti
 
 Scan = dict[str, str]
@@ -59,14 +60,16 @@ def find_studies(path: str | os.PathLike[str]) -> Found:
         InputError: the path does not exist or holds no scan; wrong paths in dataset.json.
     """
     root = Path(path).absolute()
-    if not root.exists():
+    # not Path.exists, which raises for names that are too long and folders that may not be searched
+    if not os.path.exists(root):
         raise bad_input(path, "the input exists", "no such file or folder", "Correct the path.")
-    if root.name == DATASET_FILE or (root / DATASET_FILE).is_file():
+    if root.name == DATASET_FILE or os.path.isfile(root / DATASET_FILE):
         source, images = listed_images(root)
         return Found(_named([{"image": str(image)} for image in images], source.parent))
-    if root.is_file():
+    if os.path.isfile(root):
         return _single_file(root)
-    niftis, archives = _walk(root)
+    unreadable: dict[Path, InputError] = {}
+    niftis, archives = _walk(root, unreadable)
     series, damaged = candidates(dicom_files(root, below=True))
     scans, skipped = _one_per_study(series)
     for file, error in damaged.items():
@@ -77,9 +80,10 @@ def find_studies(path: str | os.PathLike[str]) -> Found:
         elif not blamed:
             skipped.append(Skipped(str(file), "a DICOM file", str(error)))
     skipped += [Skipped(str(archive), "an archive", "unpack it, or give it as an input itself") for archive in archives]
+    skipped += [Skipped(str(folder), "a folder", str(problem)) for folder, problem in unreadable.items()]
     scans += [{"image": str(nifti)} for nifti in niftis]
     if not scans:
-        raise _no_scan(root, series, archives)
+        raise _no_scan(root, series, archives, unreadable)
     return Found(_named(sorted(scans, key=_place), root), sorted(skipped, key=_skipped_path))
 
 
@@ -119,26 +123,15 @@ def _one_per_study(series: Sequence[Candidate]) -> tuple[list[Scan], list[Skippe
     return scans, skipped
 
 
-def _walk(root: Path) -> tuple[list[Path], list[Path]]:
-    """Return the NIfTI files and the archives at any depth; hidden ones are left out, links not followed."""
+def _walk(root: Path, unreadable: dict[Path, InputError]) -> tuple[list[Path], list[Path]]:
+    """Return the NIfTI files and the archives at any depth."""
     niftis, archives = [], []
-    for path in _files(root):
+    for path in files_in(root, below=True, unreadable=unreadable):
         if is_nifti(path):
             niftis.append(path)
         elif is_archive(path):
             archives.append(path)
     return niftis, archives
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    try:
-        children = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    except OSError as error:
-        raise bad_input(folder, "the folder can be read", error, "Correct its permissions.") from error
-    yield from (path for path in children if path.is_file())
-    for child in children:
-        if child.is_dir() and not child.is_symlink():
-            yield from _files(child)
 
 
 def _named(scans: Sequence[Scan], root: Path) -> list[Scan]:
@@ -150,7 +143,7 @@ def _named(scans: Sequence[Scan], root: Path) -> list[Scan]:
         if names.count(name) > 1:
             path = Path(scan["image"])
             relative = path.relative_to(root) if path.is_relative_to(root) else path
-            name = "_".join((*relative.parts[:-1], name)).replace(path.anchor or "/", "")
+            name = folder_name("_".join((*relative.parts[:-1], name)).replace(path.anchor or "/", ""))
         unique, number = name, 2
         while unique in used:
             unique, number = f"{name}_{number}", number + 1
@@ -169,9 +162,13 @@ def _skipped_path(skipped: Skipped) -> str:
     return skipped.path
 
 
-def _no_scan(root: Path, series: list[Candidate], archives: list[Path]) -> InputError:
+def _no_scan(
+    root: Path, series: list[Candidate], archives: list[Path], unreadable: dict[Path, InputError]
+) -> InputError:
     if series:
         return no_ct(root, series)
+    if unreadable:
+        return next(iter(unreadable.values()))
     received = f"{len(archives)} archives" if archives else "no .nii, no .nii.gz and no DICOM file"
     remedy = "Give a folder with NIfTI files or DICOM series; unpack archives first."
     return bad_input(root, "the folder holds scans", received, remedy)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bundle.errors import InputError, bad_input
+from bundle.errors import InputError
 from bundle.read.checks import UPRIGHT_DEGREES
 from bundle.read.label import check_same_grid
 from bundle.read.scan import read_header, read_scan
@@ -75,6 +75,6 @@ def _check(entry: Mapping[str, Any], max_shear_degrees: float) -> None:
 def _all_in_one(rule: str, problems: Sequence[str]) -> InputError:
     lines = "".join(f"\n  - {problem}" for problem in problems[:_PROBLEMS_SHOWN])
     more = f"\n  and {len(problems) - _PROBLEMS_SHOWN} more" if len(problems) > _PROBLEMS_SHOWN else ""
-    return bad_input(
-        "datalist", rule, f"{len(problems)} invalid:{lines}{more}\n ", "Correct these cases or leave them out."
-    )
+    # not by bad_input, which would make it one line
+    received = f"{len(problems)} invalid:{lines}{more}\n "
+    return InputError(f"datalist: {rule}; received {received}. Correct these cases or leave them out.")

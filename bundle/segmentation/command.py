@@ -7,19 +7,21 @@ import time
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.logging import RichHandler
 
-from bundle.errors import InputError, bad_input
+from bundle.clicks import parse_click
+from bundle.errors import InputError, bad_input, printable
 from bundle.segmentation.configuration import DEFAULT_SYSTEM
 from bundle.segmentation.progress import Bars
 from bundle.segmentation.result_key import finished_report, remove_results, remove_unfinished, result_files
 from bundle.segmentation.segmenter import Segmenter
-from bundle.segmentation.study import Study, anonymous, find_inputs
+from bundle.segmentation.study import Study, anonymous, find_inputs, with_clicks
 from bundle.segmentation.table import NOT_DONE, SKIPPED, Row, print_table
 from bundle.write import failure_report, report, write_report
 from bundle.write.html import index_page, report_page
@@ -27,6 +29,7 @@ from bundle.write.html import index_page, report_page
 ALL_FINE, BAD_INPUT, FLAGGED, INTERRUPTED = 0, 2, 3, 130
 
 LOG_NAME = "errors.log"
+LOCK_NAME = ".running.lock"
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class Options:
         resume: keep results that are complete and were made from the same scan, weights and settings.
         overwrite: replace results that are there.
         anonymize: nothing of the patient, nor names of files, in results.
+        foreground: clicks, ``x,y,z`` in voxels, if there is one study.
+        background: likewise.
     """
 
     output: Path
@@ -52,21 +57,26 @@ class Options:
     resume: bool = False
     overwrite: bool = False
     anonymize: bool = False
+    foreground: Sequence[str] = ()
+    background: Sequence[str] = ()
 
 
 def run(paths: Sequence[Path], options: Options) -> int:
     """Segment all scans below all paths and return the exit code.
 
     Raises:
-        InputError: nothing was started, because results are there already, or the networks cannot be loaded.
+        InputError: nothing was started, because results are there already, the networks cannot be loaded, or clicks
+            are given that cannot be read, or for several studies.
     """
     messages = Console(stderr=True)
     with _quiet_logging(messages), ExitStack() as archives:
         inputs = find_inputs(paths, options.output, archives)
         for _, reason in inputs.refused:
             _say(messages, reason)
-        studies = anonymous(inputs.studies) if options.anonymize else inputs.studies
-        _check_output(options, studies)
+        studies = _clicked(anonymous(inputs.studies) if options.anonymize else inputs.studies, options)
+        _make_output(options)
+        archives.enter_context(_alone_in(options.output))
+        _check_results(options, studies)
         if options.anonymize:
             _tell_names(inputs.studies, studies, messages)
         rows = _segment_all(studies, options, messages) if studies else []
@@ -88,7 +98,18 @@ def exit_code(outcomes: Sequence[str]) -> int:
     return ALL_FINE if all(outcome == "ok" for outcome in outcomes) else FLAGGED
 
 
-def _check_output(options: Options, studies: Sequence[Study]) -> None:
+def _clicked(studies: list[Study], options: Options) -> list[Study]:
+    """Return the studies, the only one with the clicks if there are any."""
+    if not options.foreground and not options.background:
+        return studies
+    if len(studies) != 1:
+        received = f"{len(studies)} studies"
+        raise bad_input("clicks", "clicks belong to one scan", received, "Give one scan, or no clicks.")
+    foreground = [parse_click(text) for text in options.foreground]
+    return [with_clicks(studies[0], foreground, [parse_click(text) for text in options.background])]
+
+
+def _make_output(options: Options) -> None:
     output = options.output
     if options.resume and options.overwrite:
         received = "both --resume and --overwrite"
@@ -99,6 +120,30 @@ def _check_output(options: Options, studies: Sequence[Study]) -> None:
         raise bad_input(output, "the output is a folder", "a file", "Give another --output.") from error
     except OSError as error:
         raise bad_input(output, "the output folder can be made", error, "Give another --output.") from error
+
+
+@contextmanager
+def _alone_in(output: Path) -> Iterator[None]:
+    """Hold the folder's lock file, which the system frees when this process ends, however it ends."""
+    lock = FileLock(output / LOCK_NAME, blocking=False)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        remedy = "Wait until it ends, or give another --output."
+        raise bad_input(output, "one run at a time writes into a folder", "another that is going on", remedy) from error
+    except OSError as error:
+        raise bad_input(output, "the output folder can be written to", error, "Give another --output.") from error
+    try:
+        yield
+    finally:
+        # the file before the lock: nobody can take a lock on a file that is gone
+        with suppress(OSError):
+            (output / LOCK_NAME).unlink()
+        lock.release()
+
+
+def _check_results(options: Options, studies: Sequence[Study]) -> None:
+    output = options.output
     there = [study.case for study in studies if result_files(output / study.case)]
     if there and not options.resume and not options.overwrite:
         received = f"results of {', '.join(there[:3])}" + (f" and {len(there) - 3} more" if len(there) > 3 else "")
@@ -140,7 +185,8 @@ def _segment_one(segmenter: Segmenter, study: Study, options: Options, bars: Bar
     except InputError as error:
         outcome, reason = "invalid_input", study.public(str(error))
     except Exception as error:  # whatever is wrong with one scan, the others go on
-        outcome, reason = "failed", study.public(f"{study.image}: {type(error).__name__}: {_first_line(error)}")
+        first = _origin(error)
+        outcome, reason = "failed", study.public(f"{study.image}: {type(first).__name__}: {_first_line(first)}")
         reason += _log_traceback(study, options.output)
     else:
         return Row(study.case, result.outcome, result.volume_ml, result.seconds, "; ".join(result.reasons))
@@ -198,17 +244,25 @@ def _write_index(output: Path, rows: Sequence[Row], messages: Console) -> None:
         _say(messages, f"{output / index_page.FILE_NAME}: it cannot be written: {error}")
 
 
-def _first_line(error: Exception) -> str:
+def _origin(error: BaseException) -> BaseException:
+    """Return the first of a chain of exceptions: MONAI wraps what a transform raises and says only which one."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [""])[0]
 
 
 def _tell_names(studies: Sequence[Study], anonymous_studies: Sequence[Study], messages: Console) -> None:
     for known, study in zip(studies, anonymous_studies, strict=True):
-        messages.print(f"{study.case} is {known.public(known.image)}", markup=False, highlight=False, soft_wrap=True)
+        text = f"{study.case} is {printable(known.public(known.image))}"
+        messages.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _say(messages: Console, text: str) -> None:
-    messages.print(f"error: {text}", style="red", markup=False, highlight=False, soft_wrap=True)
+    messages.print(f"error: {printable(text)}", style="red", markup=False, highlight=False, soft_wrap=True)
 
 
 class _Renamed(logging.Filter):

@@ -16,6 +16,7 @@ from monai.transforms import Compose, Invertd
 from torch import nn
 
 from bundle.assess import ASSESSMENT_KEY
+from bundle.clicks import RefineWithClicksd
 from bundle.errors import bad_input, input_error
 from bundle.read import case_name
 from bundle.read.dicom_source import META_KEY
@@ -27,7 +28,7 @@ from bundle.segmentation.configuration import (
     weight_files,
 )
 from bundle.segmentation.result_key import remove_results, result_files, result_key
-from bundle.segmentation.study import Study, one_study
+from bundle.segmentation.study import Study, one_study, with_clicks
 from bundle.write import SaveMaskd, SaveMontaged, case_report, report, write_report
 from bundle.write.html.report_page import SaveHtmld
 from bundle.write.probabilities import SaveProbabilitiesd
@@ -84,6 +85,8 @@ def segment(
     system: str = DEFAULT_SYSTEM,
     probabilities: bool = False,
     anonymize: bool = False,
+    foreground: Sequence[Sequence[float]] = (),
+    background: Sequence[Sequence[float]] = (),
     **settings: Any,
 ) -> Result:
     """Segment one scan; for many, keep a :class:`Segmenter`, which loads the networks once.
@@ -95,6 +98,8 @@ def segment(
         system: ``default``, or the name of one of the published systems, whose weights have to be trained first.
         probabilities: give them, and write them if results are written.
         anonymize: no names, IDs and dates of the patient in what is written; the case is called ``case_001``.
+        foreground: voxels (x, y, z) that the mask should have, counted from 0 as in ``mask[0]``; see docs/clicks.md.
+        background: voxels that it should not have.
         **settings: keys of configs/inference.json to replace, such as ``checkpoint`` or ``amp``.
 
     Raises:
@@ -105,7 +110,7 @@ def segment(
         segmenter = Segmenter(
             output_dir, device, system=system, probabilities=probabilities, anonymize=anonymize, **settings
         )
-        return segmenter.run(study)
+        return segmenter.run(with_clicks(study, foreground, background))
 
 
 class Segmenter:
@@ -150,9 +155,18 @@ class Segmenter:
         self.network = self.parser.get_parsed_content("network").eval()
         self.postprocessing = self._postprocessing()
 
-    def __call__(self, path: str | os.PathLike[str], case: str | None = None) -> Result:
-        """Return what became of the scan at ``path``; ``case`` names its folder, by default after the file."""
-        return self.run(Study(case or case_name(path), str(path)))
+    def __call__(
+        self,
+        path: str | os.PathLike[str],
+        case: str | None = None,
+        foreground: Sequence[Sequence[float]] = (),
+        background: Sequence[Sequence[float]] = (),
+    ) -> Result:
+        """Return what became of the scan at ``path``; ``case`` names its folder, by default after the file.
+
+        ``foreground`` and ``background`` are clicks, as for :func:`segment`.
+        """
+        return self.run(with_clicks(Study(case or case_name(path), str(path)), foreground, background))
 
     def run(self, study: Study, on_stage: Callable[[str], None] | None = None) -> Result:
         """Return what became of a study, whose older results are replaced.
@@ -165,6 +179,7 @@ class Segmenter:
             InputError: the scan cannot be used. Files written up to then stay.
         """
         started = time.perf_counter()
+        self._check_clicks(study)
         folder = None if self.output_dir is None else self.output_dir / study.case
         if folder is not None:
             if Path(study.image).absolute() in (path.absolute() for path in result_files(folder)):
@@ -199,10 +214,11 @@ class Segmenter:
         Raises:
             OSError: a file of the scan cannot be read.
         """
-        return result_key(study.files, self.weights, self._settings)
+        settings = self._settings | ({"clicks": dict(study.clicks)} if study.clicks else {})
+        return result_key(study.files, self.weights, settings)
 
     def _run(self, study: Study, on_stage: Callable[[str], None]) -> dict[Any, Any]:
-        data: dict[Any, Any] = {"image": study.image, "case": study.case}
+        data: dict[Any, Any] = {"image": study.image, "case": study.case, **study.clicks}
         if study.series_uid is not None:
             data["series_uid"] = study.series_uid
         on_stage(READ)
@@ -215,6 +231,13 @@ class Segmenter:
             data[_PROBABILITIES] = data["pred"]
         on_stage(WRITE)
         return self.postprocessing(data)
+
+    def _check_clicks(self, study: Study) -> None:
+        """Raise if clicks would be left unheard."""
+        steps = self.postprocessing.flatten().transforms
+        if study.clicks and not any(isinstance(step, RefineWithClicksd) for step in steps):
+            remedy = "Add the steps of docs/clicks.md, or give no clicks."
+            raise bad_input("configuration", "a step obeys the clicks", "no RefineWithClicksd", remedy)
 
     def _finish(
         self, study: Study, folder: Path, content: dict[str, Any], not_written: dict[str, str]

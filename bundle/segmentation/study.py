@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from bundle.read.studies import Found, find_studies
 from bundle.write import report
 from bundle.write.case import RESULT_FILES
 
+_RUN_FILES = ("index.html", "errors.log")  # of the output folder itself: no case is called so
 _SHORTEST_NAME = 5  # a shorter file name, such as "12", may be anything in a sentence, and tells nothing of a patient
 
 
@@ -29,12 +30,14 @@ class Study:
         image: NIfTI file, or folder of a DICOM series.
         series_uid: which series of the folder, where that is known.
         renamed: (text, replacement): what results and messages say in place of what the reader was given.
+        clicks: ``foreground`` and ``background`` to lists of voxels (x, y, z), see :mod:`bundle.clicks`.
     """
 
     case: str
     image: str
     series_uid: str | None = None
     renamed: tuple[tuple[str, str], ...] = ()
+    clicks: Mapping[str, Sequence[Sequence[float]]] = field(default_factory=dict)
 
     @cached_property
     def files(self) -> list[Path]:
@@ -113,9 +116,17 @@ def anonymous(studies: Sequence[Study]) -> list[Study]:
     return [_anonymous(study, f"case_{number:03d}") for number, study in enumerate(studies, start=1)]
 
 
+def with_clicks(
+    study: Study, foreground: Sequence[Sequence[float]] = (), background: Sequence[Sequence[float]] = ()
+) -> Study:
+    """Return the study with the clicks of a user, voxels (x, y, z) of the scan counted from 0; none change nothing."""
+    given = {"foreground": list(foreground), "background": list(background)}
+    return replace(study, clicks={kind: voxels for kind, voxels in given.items() if voxels})
+
+
 def _add(path: Path, archives: ExitStack, inputs: Inputs, output: Path | None = None) -> None:
     """Add what is below ``path``, a zip file being a folder for as long as ``archives`` is open."""
-    if not (path.is_file() and is_archive(path)):
+    if not (os.path.isfile(path) and is_archive(path)):
         _add_found(find_studies(path), path, (), inputs, output)
         return
     folder = archives.enter_context(unpacked(path))
@@ -131,7 +142,7 @@ def _add(path: Path, archives: ExitStack, inputs: Inputs, output: Path | None = 
 def _add_found(
     found: Found, root: Path, renamed: tuple[tuple[str, str], ...], inputs: Inputs, output: Path | None
 ) -> None:
-    used = {study.case for study in inputs.studies}
+    used = {*_RUN_FILES, *(study.case for study in inputs.studies)}
     for scan in found.scans:
         if not _is_result(Path(scan["image"]), output):
             case = _unused(scan["case"], used)

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from bundle.errors import printable
+
 SKIPPED, NOT_DONE = "skipped", "not done"
 
 _STYLES = {"ok": "green", "failed": "red", "invalid_input": "red", SKIPPED: "dim", NOT_DONE: "dim"}
@@ -37,14 +39,14 @@ class Row:
 
 def print_table(rows: Sequence[Row], output: Path) -> None:
     """Print the closing table to stdout."""
-    table = Table("case", "outcome", caption=f"results in {escape(str(output))}", caption_justify="left")
+    table = Table("case", "outcome", caption=f"results in {escape(printable(str(output)))}", caption_justify="left")
     table.add_column("volume ml", justify="right")
     table.add_column("seconds", justify="right")
     if any(row.reason for row in rows):
         table.add_column("reason", overflow="fold")
     for row in rows:
-        cells = [escape(row.case), row.styled_outcome, number(row.volume_ml), number(row.seconds)]
-        table.add_row(*cells, *([escape(row.reason)] if len(table.columns) > len(cells) else []))
+        cells = [escape(printable(row.case)), row.styled_outcome, number(row.volume_ml), number(row.seconds)]
+        table.add_row(*cells, *([escape(printable(row.reason))] if len(table.columns) > len(cells) else []))
     Console(width=None if sys.stdout.isatty() else _WIDTH).print(table)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -101,8 +102,8 @@ def read_headers(source: DicomSource) -> SourceHeaders:
                 _add_frames(images[0], headers[0], plane)
             else:
                 _add_planes(images, positions_mm, plane)
-            patient = {keyword: _allowed(keyword, headers[0].get(keyword)) for keyword in _PATIENT_AND_STUDY}
-        except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+            patient = {keyword: _allowed(headers[0], keyword) for keyword in _PATIENT_AND_STUDY}
+        except Exception as error:  # pydicom raises many types for damaged values
             rule = "DICOM outputs refer to complete slices"
             raise bad_input(source.files[0], rule, error, "Use the NIfTI mask instead.") from error
     shape = (int(headers[0].Columns), int(headers[0].Rows), len(frames))
@@ -193,14 +194,23 @@ def _frames(header: Dataset, numbers: tuple[int, ...]) -> list[Dataset]:
 def _shared_uids(header: Dataset) -> dict[str, str]:
     from pydicom.uid import generate_uid
 
-    series = str(header.get("SeriesInstanceUID") or generate_uid(entropy_srcs=["series", _instance_uid(header)]))
-    study = str(header.get("StudyInstanceUID") or generate_uid(entropy_srcs=["study", series]))
-    frame = str(header.get("FrameOfReferenceUID") or generate_uid(entropy_srcs=["frame of reference", series]))
+    series = _uid(header, "SeriesInstanceUID") or generate_uid(entropy_srcs=["series", _instance_uid(header)])
+    study = _uid(header, "StudyInstanceUID") or generate_uid(entropy_srcs=["study", series])
+    frame = _uid(header, "FrameOfReferenceUID") or generate_uid(entropy_srcs=["frame of reference", series])
     return {"StudyInstanceUID": study, "SeriesInstanceUID": series, "FrameOfReferenceUID": frame}
 
 
 def _instance_uid(header: Dataset) -> str:
-    return str(header.get("SOPInstanceUID") or header.file_meta.MediaStorageSOPInstanceUID)
+    uid = _uid(header, "SOPInstanceUID") or _uid(header.file_meta, "MediaStorageSOPInstanceUID")
+    if not uid:
+        raise ValueError(f"SOPInstanceUID is {header.get('SOPInstanceUID')!r}, which is no UID")
+    return uid
+
+
+def _uid(header: Dataset, keyword: str) -> str:
+    """Return a UID, empty where it is missing or has other characters; scanners break the finer rules."""
+    text = str(header.get(keyword) or "")
+    return text if re.fullmatch(r"[0-9.]{1,64}", text) else ""
 
 
 def _image(header: Dataset, uids: Mapping[str, str]) -> Dataset:
@@ -208,7 +218,7 @@ def _image(header: Dataset, uids: Mapping[str, str]) -> Dataset:
     from pydicom.dataset import Dataset
 
     image = Dataset()
-    image.SOPClassUID = str(header.get("SOPClassUID") or header.file_meta.MediaStorageSOPClassUID)
+    image.SOPClassUID = _uid(header, "SOPClassUID") or _uid(header.file_meta, "MediaStorageSOPClassUID")
     image.SOPInstanceUID = _instance_uid(header)
     for keyword, uid in uids.items():
         setattr(image, keyword, uid)
@@ -267,21 +277,22 @@ def _step_mm(positions_mm: np.ndarray, orientation: np.ndarray) -> float:
     return float((positions_mm[-1] - positions_mm[0]) @ normal / (len(positions_mm) - 1))
 
 
-def _allowed(keyword: str, value: Any) -> str:
+def _allowed(header: Dataset, keyword: str) -> str:
     """Return the value as text, empty where it is missing or DICOM doesn't allow it."""
     from pydicom.config import RAISE
     from pydicom.datadict import dictionary_VR
     from pydicom.valuerep import DA, TM, validate_value
 
-    text = "" if value is None else str(value)
     vr = dictionary_VR(keyword)
     try:
+        value = header.get(keyword)
+        text = "" if value is None else str(value)
         validate_value(vr, text, RAISE)
         if vr in ("DA", "TM") and text:
             DA(text) if vr == "DA" else TM(text)
         if keyword == "PatientSex" and text not in ("", *_SEXES):
             raise ValueError(f"one of {', '.join(_SEXES)}")
-    except ValueError as error:
+    except Exception as error:  # pydicom raises many types for damaged values
         logger.warning("%s of the source is left empty in the DICOM outputs: %s", keyword, error)
         return ""
     return text

@@ -76,7 +76,9 @@ def case_report(
             "peak_memory_mb": round(peak_memory_mb(), 1),
             "system": system,
             "weights_sha256": {
-                Path(path).name: _sha256(str(path)) for path in weights if path and Path(path).is_file()
+                Path(path).name: _sha256(str(path), os.stat(path).st_mtime_ns)
+                for path in weights
+                if path and Path(path).is_file()
             },
             "versions": versions(),
         }
@@ -146,7 +148,8 @@ def _cascade_of(mask: MetaTensor) -> dict[str, Any]:
 
 
 @cache
-def _sha256(path: str) -> str:
+def _sha256(path: str, changed_ns: int) -> str:
+    """Return the file's SHA-256; training may change a file while the process runs, hence its time of change."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
