@@ -82,7 +82,7 @@ def test_the_bundles_own_configurations_are_sound(kind, system):
         ("segment#inferer#roi_sze", "Did you mean 'roi_size'?"),
         ("segmnt#spacing_mm", "Did you mean 'segment'?"),
         ("localize_stages#2", "items 0 to 1"),
-        ("postprocessing#transforms#0#treshold", "Did you mean 'threshold'?"),
+        ("postprocessing#transforms#1#treshold", "Did you mean 'threshold'?"),
         ("patience", "It belongs to"),
         ("amp#x", "has parts"),
     ],
@@ -195,7 +195,7 @@ def test_plan_follows_the_data():
     lines = plan_lines(read_configuration(files("inference.json")))
     steps = [line[:12].strip() for line in lines[1:] if line[:12].strip()]
     assert steps == ["read", "preprocess", "localize", "region", "segment", "fuse", "clean up", "write"]
-    text = "\n".join(lines)
+    text = " ".join(" ".join(lines).split())
     assert all(word in text for word in ("spacing_mm [4, 4, 4]", "margin_mm 30", "roi_size [160, 128, 128]", "/model.pt"))
     assert max(map(len, lines)) <= 120
 

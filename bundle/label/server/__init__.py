@@ -1,0 +1,1 @@
+"""What runs inside MONAI Label's process: imports ``monailabel``, and is imported by nothing else of the bundle."""
