@@ -4,6 +4,7 @@ PY ?= python3
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/installed
+LABEL := .venv-label
 WORKERS ?= 2
 
 INPUT ?=
@@ -16,9 +17,13 @@ PATIENTS ?=
 MINUTES ?= 12
 SCANS ?= 160
 PANCREAS_DATA ?= ../shared/data
+STUDIES ?= studies
+FUZZ_COUNT ?= 10000
+FUZZ_SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint types test-fast test-slow bench anatomy glands data weights-data weights compare package verify clean
+.PHONY: help venv demo test lint types test-fast test-slow bench anatomy glands data weights-data weights compare \
+	package verify label label-test fuzz clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -50,7 +55,7 @@ types: $(STAMP) ## static types
 
 # One thread per worker: two workers with a thread each finish sooner than two that share both cores.
 test-fast: $(STAMP) ## the quick tests alone
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m "not slow" -n $(WORKERS)
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m "not slow and not label" -n $(WORKERS)
 
 test-slow: $(STAMP) ## the tests that take minutes: training, two processes, whole scans
 	$(PYTHON) -m pytest -m slow
@@ -124,6 +129,23 @@ verify: $(STAMP) ## what MONAI and the model zoo check, here and on the unpacked
 	$(PYTHON) -m bundle package --output dist
 	$(PYTHON) -m bundle verify dist/*.zip
 
+# MONAI Label needs older packages than the bundle: an environment of its own, of several GB.
+$(LABEL)/installed: requirements-label.txt requirements-label-app.txt
+	$(PY) -m venv $(LABEL)
+	$(LABEL)/bin/python -m pip install --disable-pip-version-check --quiet -r requirements-label.txt
+	# its own list names more than the server imports, such as sam2, which would download torch a second time
+	$(LABEL)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps -r requirements-label-app.txt
+	@touch $@
+
+label: $(LABEL)/installed ## MONAI Label on STUDIES, a folder of NIfTI scans or the DICOMweb address of a PACS
+	$(LABEL)/bin/python -m bundle label "$(STUDIES)"
+
+label-test: $(STAMP) $(LABEL)/installed ## the bundle in MONAI Label, a PACS and a browser; minutes
+	$(PYTHON) -m pytest -m label
+
+fuzz: $(STAMP) ## FUZZ_COUNT odd NIfTI and DICOM inputs of FUZZ_SEED through the whole command; failing ones stay
+	$(PYTHON) -m tests.fuzz --count $(FUZZ_COUNT) --seed $(FUZZ_SEED) --workers $(WORKERS) --keep output/fuzz
+
 clean: ## remove what the other commands made, rendered data excepted
-	rm -rf $(VENV) demo build dist *.egg-info .mypy_cache .pytest_cache
+	rm -rf $(VENV) $(LABEL) demo build dist *.egg-info .mypy_cache .pytest_cache
 	find bundle tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 from monai.data import MetaTensor
-from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, generate_uid
 
 from bundle.read.dicom_source import META_KEY, DicomSource
+from tests.dicom_phantoms import change, ct_file, item
 
 COLUMNS, ROWS, SLICES = 9, 10, 8
 PIXEL_SPACING = (0.8, 0.6)  # between rows, between columns
@@ -41,13 +42,12 @@ def write_series(
     uids = {name: generate_uid() for name in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")}
     paths = []
     for index in range(SLICES):
-        slice_ = _file(CTImageStorage, {**uids})
+        slice_ = _file(CTImageStorage, _stored(1)[0], uids)
         slice_.ImagePositionPatient = _texts(positions_mm(orientation, tilt_degrees)[index])
         slice_.ImageOrientationPatient = _texts(orientation)
         slice_.PixelSpacing = list(PIXEL_SPACING)
         slice_.InstanceNumber = SLICES - index
-        slice_.PixelData = _pixels(1)
-        _change(slice_, changes)
+        change(slice_, changes)
         paths.append(folder / f"slice_{SLICES - index:02d}.dcm")
         slice_.save_as(paths[-1], enforce_file_format=True)
     return DicomSource(tuple(paths), uids["SeriesInstanceUID"])
@@ -61,12 +61,10 @@ def write_enhanced(
 ) -> DicomSource:
     """Write a multi-frame file whose frame i is slice ``order[i]``; ``shared``: orientation and spacing said once."""
     uids = {name: generate_uid() for name in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")}
-    image = _file(EnhancedCTImageStorage, uids)
+    image = _file(EnhancedCTImageStorage, _stored(len(order)), uids)
     frames = [_frame(orientation, positions_mm(orientation)[index], not shared) for index in order]
-    image.NumberOfFrames = len(frames)
     image.SharedFunctionalGroupsSequence = [_frame(orientation, None, shared)]
     image.PerFrameFunctionalGroupsSequence = frames
-    image.PixelData = _pixels(len(frames))
     image.save_as(path, enforce_file_format=True)
     return DicomSource((path,), uids["SeriesInstanceUID"], True, tuple(list(order).index(i) for i in range(SLICES)))
 
@@ -109,14 +107,8 @@ def _step(orientation: Sequence[float], tilt_degrees: float) -> np.ndarray:
     return STEP_MM * (np.cross(orientation[:3], column) + np.tan(np.radians(tilt_degrees)) * column)
 
 
-def _file(sop_class: str, uids: dict[str, str]) -> FileDataset:
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = sop_class
-    meta.MediaStorageSOPInstanceUID = generate_uid()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    image = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
-    image.SOPClassUID, image.SOPInstanceUID = sop_class, meta.MediaStorageSOPInstanceUID
-    image.SpecificCharacterSet = "ISO_IR 100"
+def _file(sop_class: str, stored: np.ndarray, uids: dict[str, str]) -> FileDataset:
+    image = ct_file(sop_class, stored, SpecificCharacterSet="ISO_IR 100", **uids)
     image.PatientName, image.PatientID = "Müller^Jörg", "hospital 12"
     image.PatientBirthDate, image.PatientSex = "19500102", "M"
     image.StudyDate, image.StudyTime, image.StudyID = "20200304", "111213", "S7"
@@ -125,39 +117,21 @@ def _file(sop_class: str, uids: dict[str, str]) -> FileDataset:
     image.AcquisitionDate, image.AcquisitionTime = "20200304", "111213"
     image.OtherPatientIDs, image.PatientAddress = "other-77", "Street 5"
     image.PositionReferenceIndicator = ""
-    image.Modality = "CT"
-    for name, uid in uids.items():
-        setattr(image, name, uid)
-    image.Rows, image.Columns = ROWS, COLUMNS
-    image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
-    image.BitsAllocated, image.BitsStored, image.HighBit, image.PixelRepresentation = 16, 12, 11, 0
-    image.RescaleSlope, image.RescaleIntercept = 1, -1024
     return image
 
 
-def _pixels(frames: int) -> bytes:
-    return np.arange(frames * ROWS * COLUMNS, dtype="<u2").tobytes()
+def _stored(frames: int) -> np.ndarray:
+    return np.arange(frames * ROWS * COLUMNS).reshape(frames, ROWS, COLUMNS)
 
 
 def _frame(orientation: Sequence[float], position: np.ndarray | None, with_plane: bool) -> Dataset:
-    item = Dataset()
+    frame = Dataset()
     if position is not None:
-        item.PlanePositionSequence = [Dataset()]
-        item.PlanePositionSequence[0].ImagePositionPatient = _texts(position)
+        frame.PlanePositionSequence = [item(ImagePositionPatient=_texts(position))]
     if with_plane:
-        item.PlaneOrientationSequence, item.PixelMeasuresSequence = [Dataset()], [Dataset()]
-        item.PlaneOrientationSequence[0].ImageOrientationPatient = _texts(orientation)
-        item.PixelMeasuresSequence[0].PixelSpacing = list(PIXEL_SPACING)
-        item.PixelMeasuresSequence[0].SliceThickness = STEP_MM
-    return item
-
-
-def _change(image: FileDataset, changes: dict[str, Any]) -> None:
-    for keyword, value in changes.items():
-        if value is not None:
-            setattr(image, keyword, value)
-        elif keyword in image:
-            delattr(image, keyword)
+        frame.PlaneOrientationSequence = [item(ImageOrientationPatient=_texts(orientation))]
+        frame.PixelMeasuresSequence = [item(PixelSpacing=list(PIXEL_SPACING), SliceThickness=STEP_MM)]
+    return frame
 
 
 def _texts(values: Sequence[float] | np.ndarray) -> list[str]:

@@ -365,3 +365,12 @@ def test_odd_file_names_do_no_harm(scans, tmp_path, name):
     (report,) = (tmp_path / "out").glob("*/report.json")
     assert json.loads(report.read_text())["outcome"] == "ok"
     assert (tmp_path / "out" / "index.html").is_file()
+
+
+def test_a_file_that_cannot_be_read_has_a_report_too(scans, tmp_path):
+    if not Path("/proc/self/mem").exists():
+        pytest.skip("no /proc/self/mem, which is a file that nobody can read from its beginning")
+    (scans / "a.nii").symlink_to("/proc/self/mem")
+    save(scans / "b.nii", hu())
+    assert run(scans, "-o", tmp_path / "out").exit_code == 3
+    assert outcomes(tmp_path / "out") == {"a": "invalid_input", "b": "ok"}

@@ -218,8 +218,9 @@ def _write_failure(segmenter: Segmenter, study: Study, folder: Path, outcome: st
         remove_results(folder)
         if segmenter.pages:
             report_page.write_report_page(content, folder / report_page.FILE_NAME)
-        if outcome == "invalid_input" and all(file.is_file() for file in study.files):
-            content |= {"files": [path.name for path in result_files(folder)], "key": segmenter.key(study)}
+        with suppress(OSError):  # of a file that cannot be read there is no key
+            if outcome == "invalid_input" and all(file.is_file() for file in study.files):
+                content |= {"files": [path.name for path in result_files(folder)], "key": segmenter.key(study)}
         write_report(content, folder / report.FILE_NAME)
     except OSError as error:
         return f" The report cannot be written: {error}."
