@@ -1,8 +1,8 @@
 """The bundle in MONAI Label: a folder with its app, a command that starts the server, and what the server adds.
 
 ``app`` prepares the folder and ``command`` starts the server; neither needs MONAI Label to be imported. ``answer``,
-``ranking``, ``split`` and ``choice`` are what is decided without it. ``server`` runs inside MONAI Label's process and is
-imported nowhere else.
+``ranking``, ``split`` and ``choice`` are what is decided without it. ``server`` runs inside MONAI Label's process and
+is imported nowhere else.
 """
 
 from bundle.label.answer import answer, refusal
