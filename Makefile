@@ -97,14 +97,20 @@ weights-data: anatomy glands ## the rendered scans of the shipped weights: train
 	$(RENDER) --output data/weights --section training --count 120 --seed 7500 $(TRAINING_GRID) --without-pancreas 0.2
 	$(RENDER) --output data/weights --section training --count 220 --seed 8000 $(TRAINING_GRID) --without-pancreas 0.15 \
 		$(MAPS) --patients $(TRAIN) $(TRANSPLANTS) --gland-share 0.8 --deformation 1.4
+	$(RENDER) --output data/weights --section training --count 160 --seed 10000 $(TRAINING_GRID) --without-pancreas 0.12 \
+		$(MAPS) --patients $(TRAIN) $(TRANSPLANTS) --gland-share 0.9 --deformation 1.5
+	$(RENDER) --output data/weights --section training --count 120 --seed 11000 $(TRAINING_GRID) --without-pancreas 0.12 \
+		$(MAPS) --patients $(TRAIN) $(TRANSPLANTS) --gland-share 0.9 --deformation 1.5
+	$(RENDER) --output data/weights --section training --count 25 --seed 12000 $(TRAINING_GRID) --without-pancreas 0.12 \
+		$(TRANSPLANTS) --gland-share 0.7 --deformation 1.4
 	$(RENDER) --output data/weights --section validation --count 20 --seed 9000 $(TRAINING_GRID) \
 		$(MAPS) --patients $(VALIDATION) $(GLANDS) --gland-patients $(VALIDATION_GLANDS) --gland-share 0.8
 	$(RENDER) --output data/weights --section validation --count 8 --seed 9100 $(TRAINING_GRID)
 	$(RENDER) --output data/without_pancreas --section validation --count 30 --seed 9200 $(TRAINING_GRID) \
 		--anatomy data/anatomy --patients $(VALIDATION) --procedural-share 0.5 --without-pancreas 1
-	$(RENDER) --output data/weights --section test --count 24 --seed 6000 $(MAPS) --patients $(TEST)
-	$(RENDER) --output data/weights --section test --count 20 --seed 6100
-	$(RENDER) --output data/without_pancreas --section test --count 30 --seed 6200 \
+	$(RENDER) --output data/weights --section test --count 24 --seed 13000 $(MAPS) --patients $(TEST)
+	$(RENDER) --output data/weights --section test --count 20 --seed 13100
+	$(RENDER) --output data/without_pancreas --section test --count 40 --seed 13200 \
 		--anatomy data/anatomy --patients $(TEST) --procedural-share 0.5 --without-pancreas 1
 
 TRAINING = $(PYTHON) -m monai.bundle run training --dataset_dir data/weights --output_dir output/weights \
@@ -113,7 +119,7 @@ LOCALIZER := "['configs/train.json','configs/train_localizer.json']"
 
 weights: $(STAMP) ## train both networks as the shipped ones were, into models
 	$(TRAINING) --config_file $(LOCALIZER) --max_epochs 16
-	$(TRAINING) --config_file configs/train.json --checkpoint output/weights/model_localizer.pt --max_epochs 20
+	$(TRAINING) --config_file configs/train.json --checkpoint output/weights/model_localizer.pt --max_epochs 28
 	$(PYTHON) -m bundle publish output/weights/model_localizer.pt --output models/model_localizer.pt
 	$(PYTHON) -m bundle publish output/weights/model.pt --output models/model.pt
 

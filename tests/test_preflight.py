@@ -196,7 +196,7 @@ def test_plan_follows_the_data():
     steps = [line[:12].strip() for line in lines[1:] if line[:12].strip()]
     assert steps == ["read", "preprocess", "localize", "region", "segment", "fuse", "clean up", "write"]
     text = " ".join(" ".join(lines).split())
-    assert all(word in text for word in ("spacing_mm [4, 4, 4]", "margin_mm 30", "roi_size [160, 128, 128]", "/model.pt"))
+    assert all(word in text for word in ("spacing_mm [4, 4, 4]", "margin_mm 30", "roi_size [112, 96, 80]", "/model.pt"))
     assert max(map(len, lines)) <= 120
 
 
