@@ -22,6 +22,8 @@ from bundle.segmentation.command import Options, run
 from bundle.segmentation.study import Study, with_clicks
 from tests.threshold_pipeline import AFFINE, CONFIG, hu, save
 
+STEPS = [PlaceClicksd(), KeepProbabilityForClicksd("pred"), RefineWithClicksd("pred")]
+
 FAR = (10, 8, 9)  # soft tissue of 40 HU, of which the network gives 0.2
 
 
@@ -164,8 +166,6 @@ def test_a_probability_that_was_not_kept_is_named():
         RefineWithClicksd("pred")(data)
 
 
-@pytest.mark.parametrize(
-    "transform", [PlaceClicksd(), KeepProbabilityForClicksd("pred"), RefineWithClicksd("pred")], ids=str
-)
+@pytest.mark.parametrize("transform", STEPS, ids=[type(step).__name__ for step in STEPS])
 def test_the_steps_travel_to_another_process(transform):
     assert type(pickle.loads(pickle.dumps(transform))) is type(transform)
