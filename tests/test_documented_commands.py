@@ -81,8 +81,8 @@ def repository(tmp_path_factory) -> Path:
         copy(ROOT / name, root / name)
     _borrow_environment(root / ".venv")
     _shorten(root / "configs" / "train.json", {"max_epochs": 1, "val_interval": 1})
-    for seed, section in enumerate(("training", "training", "validation", "test")):
-        write_dataset(root / "data" / "rendered", plan_scans(1, seed=70 + seed, section=section))
+    for seed, section in enumerate(("training", "validation", "test"), start=70):
+        write_dataset(root / "data" / "rendered", plan_scans(2, seed=seed, section=section))
     _place_scans(root)
     for seed, patient in enumerate("abcde"):
         body = draw_body(torch.Generator().manual_seed(seed), spacing_mm=3.0)
@@ -145,9 +145,6 @@ def test_documented_command_runs(command, repository):
     # 3: finished, but a scan is flagged, which these scans may be
     assert finished.returncode in ((0, 3) if " segment " in command or "demo" in command else (0,)), told
     assert "Traceback" not in told
-
-
-@pytest.mark.slow
-def test_documented_inference_leaves_masks(repository):
-    mask = repository / "results" / "first" / "segmentation.nii.gz"
-    assert nibabel.load(mask).shape == nibabel.load(repository / "scans" / "first.nii.gz").shape
+    if "--dataset_dir scans --output_dir results" in command:
+        mask = nibabel.load(repository / "results" / "first" / "segmentation.nii.gz")
+        assert mask.shape == nibabel.load(repository / "scans" / "first.nii.gz").shape
