@@ -7,8 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 from bundle.errors import input_error
-
-INVALID_INPUT, FAILED = "invalid_input", "failed"
+from bundle.write.report import FAILED, INVALID_INPUT
 
 _TOLD = (
     "outcome",

@@ -10,18 +10,22 @@ from bundle.errors import bad_input
 T = TypeVar("T")
 
 
+def choice_of(offered: str | Sequence[str]) -> str:
+    """Return the choice; of the whole list that was offered the first: clients send it back where nobody chose."""
+    return offered if isinstance(offered, str) else offered[0]
+
+
 def chosen(offered: str | Sequence[str], values: Mapping[str, T]) -> T:
     """Return the value that belongs to a choice.
 
     Args:
-        offered: the choice; or the whole list that was offered, of which the first counts: clients send it back where
-            nobody chose, and without a client it is what the configuration holds.
+        offered: see :func:`choice_of`; without a client it is the list that the configuration holds.
         values: by choice.
 
     Raises:
         InputError: a choice without a value.
     """
-    choice = offered if isinstance(offered, str) else offered[0]
+    choice = choice_of(offered)
     if choice not in values:
         raise bad_input("displayable_configs", f"a choice is one of {', '.join(values)}", choice, "Choose one of them.")
     return values[choice]

@@ -17,11 +17,12 @@ from monailabel.interfaces.tasks.train import TrainTask
 from monailabel.tasks.activelearning.epistemic import Epistemic
 
 from bundle.errors import bad_input, input_error
-from bundle.label.answer import INVALID_INPUT, refusal
+from bundle.label.answer import refusal
 from bundle.label.server.infer import PancreasInfer
 from bundle.label.server.pacs import PancreasPacs
 from bundle.label.server.quality import LowestQuality, QualityScoring, known_of
 from bundle.label.server.train import PancreasTrain
+from bundle.write.report import INVALID_INPUT
 
 logger = logging.getLogger(__name__)
 

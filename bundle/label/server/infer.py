@@ -13,6 +13,7 @@ from monailabel.tasks.infer.bundle import BundleConstants, BundleInferTask
 from bundle.assess import ASSESSMENT_KEY
 from bundle.label.answer import answer
 from bundle.label.app import SHIPPED, WEIGHTS
+from bundle.label.choice import choice_of
 from bundle.write.report import case_report
 
 LABELS = {"pancreas": 1}
@@ -44,10 +45,9 @@ class PancreasInfer(BundleInferTask):
 
     def said_of(self, data: Mapping[Any, Any]) -> dict[str, Any]:
         """Return what the client is told beside the mask, from the data after postprocessing."""
-        weights = Path(self.bundle_path) / "models" / _first(data.get("model_filename"), Path(self.get_path()).name)
-        report = case_report(
-            "", data[self.key_pred], data[self.key_image], self.system, [weights], data.get(ASSESSMENT_KEY)
-        )
+        name = choice_of(data.get("model_filename") or Path(self.get_path()).name)
+        weights, said = Path(self.bundle_path) / "models" / name, data.get(ASSESSMENT_KEY)
+        report = case_report("", data[self.key_pred], data[self.key_image], self.system, [weights], said)
         return answer(report)
 
     def writer(self, data: dict[str, Any], extension: Any = None, dtype: Any = None) -> tuple[Any, Any]:
@@ -71,10 +71,3 @@ class _Weights(BundleConstants):
 
     def model_pytorch(self) -> str:
         return WEIGHTS if self.system == DEFAULT else f"model_{self.system}.pt"
-
-
-def _first(choice: Any, otherwise: str) -> str:
-    """Return the choice, the first of a list of choices, as MONAI Label reads what a client didn't choose."""
-    if isinstance(choice, (list, tuple)):
-        choice = choice[0] if choice else None
-    return str(choice) if choice else otherwise

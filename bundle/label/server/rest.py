@@ -19,7 +19,8 @@ from monailabel.config import settings
 from monailabel.interfaces.exception import MONAILabelError, MONAILabelException
 
 from bundle.errors import InputError
-from bundle.label.answer import INVALID_INPUT, refusal
+from bundle.label.answer import refusal
+from bundle.write.report import INVALID_INPUT
 
 __all__ = ["app"]
 

@@ -10,6 +10,7 @@ import SimpleITK as sitk
 from monailabel.interfaces.datastore import Datastore
 from monailabel.tasks.train.bundle import BundleTrainTask
 
+from bundle.errors import bad_input
 from bundle.files import replacing
 from bundle.label.app import SHIPPED, WEIGHTS
 from bundle.label.server.infer import LABELS
@@ -68,7 +69,7 @@ class PancreasTrain(BundleTrainTask):
         """Return scan and label of each study, labels of other formats converted to NIfTI."""
         pairs = super()._fetch_datalist(request, datastore)
         if not pairs:
-            raise RuntimeError("there is no label to train on; submit one first")
+            raise bad_input("training", "there is a label to train on", "none", "Submit one first.")
         return [{**pair, "label": self._as_nifti(Path(pair["label"]), pair["image"])} for pair in pairs]
 
     def _as_nifti(self, label: Path, image: str) -> str:
