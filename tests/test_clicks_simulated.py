@@ -8,9 +8,9 @@ from scipy import ndimage
 
 from bundle.clicks import Clicks, GeodesicRefinement
 from bundle.clicks.ball import paint_balls
-from bundle.clicks.curve import means, table
 from bundle.clicks.plot import plot_curves
 from bundle.clicks.simulate import click_through, next_click
+from bundle.clicks.tables import dice_table, difference_table
 from bundle.quality.opinions import dice
 
 SPACING_MM = (1.0, 1.0, 2.0)
@@ -84,21 +84,32 @@ ROWS = [
     {"case": "a", "method": "geodesic", "dice_0": 0.5, "dice_1": 0.7},
     {"case": "a", "method": "ball_5mm", "dice_0": 0.5, "dice_1": 0.6},
     {"case": "b", "method": "geodesic", "dice_0": 0.7, "dice_1": 0.8},
-    {"case": "b", "method": "ball_5mm", "dice_0": 0.7, "dice_1": 0.7},
+    {"case": "b", "method": "ball_5mm", "dice_0": 0.7, "dice_1": 0.65},
 ]
 
 
-def test_means_are_by_method():
-    assert means(ROWS, "geodesic") == pytest.approx([0.6, 0.75])
+REAL_ROW = {"case": "amos_0013_slab", "method": "geodesic", "dice_0": 0.6, "dice_1": 0.65}
 
 
-def test_the_table_has_a_row_per_method():
-    assert table(ROWS).splitlines() == [
-        "| clicks | 0 | 1 |",
-        "|---|---|---|",
-        "| geodesic | 0.600 | 0.750 |",
-        "| ball 5mm | 0.600 | 0.650 |",
+def test_the_table_has_the_mean_of_each_method_and_real_scans_by_themselves():
+    assert dice_table([REAL_ROW, *ROWS]).splitlines() == [
+        "|  | scans | 0 | 1 |",
+        "| --- | --- | --- | --- |",
+        "| rendered: clicks | 2 | 0.600 | 0.750 |",
+        "| rendered: ball 5mm | 2 | 0.600 | 0.625 |",
+        "| amos_0013_slab: clicks | 1 | 0.600 | 0.650 |",
     ]
+
+
+def test_differences_are_paired_by_rendered_scan():
+    assert difference_table([REAL_ROW, *ROWS]).splitlines()[2:] == [
+        "| more than without clicks | +0.150 [+0.100, +0.200], 2 of 2 |",
+        "| more than ball 5mm | +0.125 [+0.100, +0.150], 2 of 2 |",
+    ]
+
+
+def test_one_rendered_scan_has_no_differences():
+    assert difference_table([REAL_ROW, *ROWS[:2]]) == ""
 
 
 def test_the_picture_is_written(tmp_path):

@@ -10,7 +10,7 @@ import typer
 
 def clicks(
     data: Annotated[Path, typer.Option(help="Folder with dataset.json: scans whose truth is known.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for clicks.csv, clicks.png and the table.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for clicks.csv, clicks.png and clicks.md.")],
     section: Annotated[str, typer.Option(help="training, validation or test.")] = "validation",
     skip: Annotated[int, typer.Option(min=0, help="Leave out the first scans of the section.")] = 0,
     count: Annotated[int, typer.Option(min=1, help="Clicks in each scan.")] = 10,
@@ -19,8 +19,9 @@ def clicks(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Click into the middle of the largest error, again and again, and write the Dice after each click."""
-    from bundle.clicks.curve import curves, real_scans, rendered_scans, table
+    from bundle.clicks.curve import curves, real_scans, rendered_scans
     from bundle.clicks.plot import plot_curves
+    from bundle.clicks.tables import dice_table, difference_table
     from bundle.evaluation.tables import write_table
     from bundle.files import write_text
 
@@ -32,5 +33,6 @@ def clicks(
         write_table(rows, columns, output / "clicks.csv")
         typer.echo(f"{row['case']}  {row['method']}  {row['dice_0']:.2f} -> {row[f'dice_{count}']:.2f}", err=True)
     plot_curves(rows, output / "clicks.png")
-    write_text(table(rows), output / "clicks.md")
-    typer.echo(table(rows))
+    page = f"{dice_table(rows)}\n\n{difference_table(rows)}\n"
+    write_text(page, output / "clicks.md")
+    typer.echo(page)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -82,24 +82,6 @@ def curves(scans: Sequence[Truth], count: int, balls_mm: Sequence[float], device
             found = [dice(mask, truth) for _, mask in click_through(correct, truth, spacing_mm, count)]
             found += found[-1:] * (count + 1 - len(found))
             yield {"case": scan.case, "method": method} | {f"dice_{k}": value for k, value in enumerate(found)}
-
-
-def means(rows: Sequence[Mapping[str, Any]], method: str) -> list[float]:
-    """Return the mean Dice of a method after 0, 1, 2, ... clicks."""
-    chosen = [row for row in rows if row["method"] == method]
-    columns = [column for column in chosen[0] if column.startswith("dice_")]
-    return [float(np.mean([float(row[column]) for row in chosen])) for column in columns]
-
-
-def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the mean Dice by method and number of clicks as Markdown."""
-    methods = list(dict.fromkeys(str(row["method"]) for row in rows))
-    count = len(means(rows, methods[0]))
-    lines = ["| clicks | " + " | ".join(map(str, range(count))) + " |", "|---|" + "---|" * count]
-    for method in methods:
-        values = " | ".join(f"{value:.3f}" for value in means(rows, method))
-        lines.append(f"| {method.replace('_', ' ')} | {values} |")
-    return "\n".join(lines) + "\n"
 
 
 def _methods(

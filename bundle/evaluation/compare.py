@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from bundle.errors import bad_input
+from bundle.evaluation.markdown import markdown_table
 from bundle.evaluation.plot import plot_groups
 from bundle.evaluation.summary import describe, has_pancreas, paired_tests
 from bundle.evaluation.tables import Row, read_table
@@ -111,24 +112,24 @@ def comparison_page(
         parameters: of all networks, by system.
         budget: of each stage.
     """
+    systems = [[name, *_cells(cases, parameters[name])] for name, cases in rows.items()]
+    others = [name for name in rows if name != reference and reference in rows]
+    published = [[name, "–" if coarse is None else coarse, fine] for name, (coarse, fine) in PUBLISHED.items()]
     lines = [
         f"Each stage was trained for {budget.minutes:g} min ({_CLOCKS[budget.clock]})"
         + (f" on {budget.scans} scans" if budget.scans else "")
         + ". Dice: mean ± sd [min, max].",
         "",
-        f"| system | {' | '.join(_COLUMNS)} |",
-        "|" + "---|" * (len(_COLUMNS) + 1),
-        *(f"| {name} | {' | '.join(_cells(cases, parameters[name]))} |" for name, cases in rows.items()),
+        markdown_table(["system", *_COLUMNS], systems),
         "",
-        f"| {reference} minus | n | difference of Dice | 95 % interval | Wilcoxon p |",
-        "|---|---|---|---|---|",
-        *(_difference(name, rows, reference) for name in rows if name != reference and reference in rows),
+        markdown_table(
+            [f"{reference} minus", "n", "difference of Dice", "95 % interval", "Wilcoxon p"],
+            [_difference(name, rows, reference) for name in others],
+        ),
         "",
         "What the papers report on NIH Pancreas-CT, Dice in percent, **theirs, on other scans**:",
         "",
-        "| system | coarse | fine |",
-        "|---|---|---|",
-        *(f"| {name} | {'–' if coarse is None else coarse} | {fine} |" for name, (coarse, fine) in PUBLISHED.items()),
+        markdown_table(["system", "coarse", "fine"], published),
     ]
     return "\n".join(lines) + "\n"
 
@@ -217,13 +218,13 @@ def _mean(rows: Sequence[Row], column: str, digits: int) -> str:
     return f"{stats['mean']:.{digits}f}" if stats["n"] else "–"
 
 
-def _difference(name: str, rows: Mapping[str, Sequence[Row]], reference: str) -> str:
+def _difference(name: str, rows: Mapping[str, Sequence[Row]], reference: str) -> list[str]:
     of_reference, of_other = (
         {row["case"]: row["dice"] for row in _of_pancreas(rows[system], "fine")} for system in (reference, name)
     )
     test = paired_tests([of_reference[case] - of_other[case] for case in of_reference if case in of_other])
     interval = f"{test['low_95']:.3f} to {test['high_95']:.3f}"
-    return f"| {name} | {test['n']} | {test['mean_difference']:+.3f} | {interval} | {test['wilcoxon_p']:.2g} |"
+    return [name, str(test["n"]), f"{test['mean_difference']:+.3f}", interval, f"{test['wilcoxon_p']:.2g}"]
 
 
 def _parameters(folder: Path) -> int:

@@ -29,6 +29,7 @@ from torch.optim.lr_scheduler import PolynomialLR
 
 from bundle.errors import bad_input
 from bundle.evaluation.folds import held_out
+from bundle.evaluation.markdown import markdown_table
 from bundle.evaluation.plateau import THRESHOLDS, dice_by_threshold, plot_plateau
 from bundle.evaluation.summary import describe
 from bundle.evaluation.tables import Row, read_table, write_table
@@ -185,21 +186,20 @@ def write_page(rows_by_loss: Mapping[str, Sequence[Row]], settings: Settings, fo
     """
     dice = {loss: np.array([[row[n] for n in _AT_THRESHOLDS] for row in rows]) for loss, rows in rows_by_loss.items()}
     plot_plateau(dice, folder / "plateau.png")
-    lines = [
-        f"PNet-MSA of {settings.units} units, {settings.channels} channels, at {settings.size} × {settings.size} "
-        f"pixels, {settings.epochs} epochs; Dice at the slices' own size, threshold {THRESHOLD}, "
-        "mean ± sd [min, max].",
-        "",
-        "| loss | folds | slices | Dice by slice | patients | Dice by patient |",
-        "|---|---|---|---|---|---|",
-    ]
+    lines = []
     for loss, rows in rows_by_loss.items():
         by_slice = describe([row["dice"] for row in rows])
         by_patient = describe(_dice_by_patient(rows))
         folds = len({row["fold"] for row in rows})
-        cells = [loss, folds, by_slice["n"], _statistics(by_slice), by_patient["n"], _statistics(by_patient)]
-        lines.append("| " + " | ".join(str(cell) for cell in cells) + " |")
-    page = "\n".join([*lines, "", "![mean Dice of the slices by threshold](plateau.png)", ""])
+        lines.append([loss, folds, by_slice["n"], _statistics(by_slice), by_patient["n"], _statistics(by_patient)])
+    parts = [
+        f"PNet-MSA of {settings.units} units, {settings.channels} channels, at {settings.size} × {settings.size} "
+        f"pixels, {settings.epochs} epochs; Dice at the slices' own size, threshold {THRESHOLD}, "
+        "mean ± sd [min, max].",
+        markdown_table(["loss", "folds", "slices", "Dice by slice", "patients", "Dice by patient"], lines),
+        "![mean Dice of the slices by threshold](plateau.png)",
+    ]
+    page = "\n\n".join(parts) + "\n"
     write_text(page, folder / "nih_slices.md")
     return page
 

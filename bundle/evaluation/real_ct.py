@@ -16,6 +16,7 @@ from monai.transforms import Orientation
 
 from bundle.cascade.report import CascadeReport
 from bundle.errors import bad_input
+from bundle.evaluation.markdown import markdown_table
 from bundle.evaluation.metrics import case_metrics
 from bundle.evaluation.region import region_metrics
 from bundle.geometry import spacing_of
@@ -82,10 +83,8 @@ def evaluate_real_ct(data: Path, output: Path, device: str = "auto") -> list[dic
 def real_ct_page(rows: Sequence[dict[str, Any]]) -> str:
     """Return the table as Markdown; a score without a label is a dash."""
     columns = ["case", "outcome", "regions", "volume_ml", *METRICS, "seconds"]
-    lines = ["| " + " | ".join(columns) + " | remark |", "|" + "---|" * (len(columns) + 1)]
-    for row in rows:
-        lines.append("| " + " | ".join(_cell(row.get(column)) for column in columns) + f" | {row['remark']} |")
-    return "\n".join(lines) + "\n"
+    lines = [[*(_cell(row.get(column)) for column in columns), row["remark"]] for row in rows]
+    return markdown_table([*columns, "remark"], lines) + "\n"
 
 
 def _evaluate(segmenter: Segmenter, data: Path, case: RealCase) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import numpy as np
 from scipy import stats
 
 from bundle.errors import bad_input
+from bundle.evaluation.markdown import markdown_table
 from bundle.files import write_text
 from bundle.quality.calibration import Calibration, fit
 from bundle.quality.curves import BAD_DICE, auroc, auroc_interval
@@ -46,7 +47,7 @@ def rendered_tables(rows: Sequence[Row], calibration: Calibration, images: Path)
     predicted, dice = np.array([score[row["case"]] for row in used]), _dice(used)
     plot_quality({"rendered test scans": (predicted, dice)}, images / RENDERED_PICTURE)
     return {
-        "rendered": _table(("scans", *_COLUMNS), lines),
+        "rendered": markdown_table(("scans", *_COLUMNS), lines),
         "flagged": _flagged(predicted, dice),
         "opinions": _opinions(used),
     }
@@ -80,7 +81,7 @@ def real_tables(rows: Sequence[Row], images: Path) -> dict[str, str]:
     }
     plot_quality(shown, images / REAL_PICTURE, pooled="together")
     heading = ("masks", *_COLUMNS[:3], "AUROC: agreement with the others", "AUROC: agreement of all pairs")
-    return {"real": _table((*heading, "AUROC: predicted Dice", _COLUMNS[-1]), lines)}
+    return {"real": markdown_table((*heading, "AUROC: predicted Dice", _COLUMNS[-1]), lines)}
 
 
 def fill_in(page: Path, parts: Mapping[str, str]) -> None:
@@ -144,7 +145,7 @@ def _opinions(rows: Sequence[Row]) -> str:
         if len(set(values)) > 2:
             cell = _auroc_cell(values, dice < BAD_DICE)
             lines.append([f"`{name}`", cell, f"{stats.spearmanr(values, dice).statistic:.2f}"])
-    return _table(("opinion", *_COLUMNS[3:5]), lines)
+    return markdown_table(("opinion", *_COLUMNS[3:5]), lines)
 
 
 def _flagged(predicted: np.ndarray, dice: np.ndarray) -> str:
@@ -154,7 +155,7 @@ def _flagged(predicted: np.ndarray, dice: np.ndarray) -> str:
     for name, chosen in ((f"predicted below {BAD_DICE:g}", flagged), (f"predicted {BAD_DICE:g} and more", ~flagged)):
         mean = f"{dice[chosen].mean():.3f}" if chosen.any() else "–"
         lines.append([name, str(int(chosen.sum())), str(int((bad & chosen).sum())), mean])
-    return _table(("scans", *_COLUMNS[:3]), lines)
+    return markdown_table(("scans", *_COLUMNS[:3]), lines)
 
 
 def _auroc_cell(score: np.ndarray, bad: np.ndarray, groups: Sequence[str] | None = None) -> str:
@@ -167,8 +168,3 @@ def _auroc_cell(score: np.ndarray, bad: np.ndarray, groups: Sequence[str] | None
 
 def _dice(rows: Sequence[Row]) -> np.ndarray:
     return np.array([row["dice"] for row in rows], dtype=float)
-
-
-def _table(heading: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rows = [" | ".join(cells) for cells in (heading, ["---"] * len(heading), *lines)]
-    return "\n".join(f"| {row} |" for row in rows)
