@@ -28,7 +28,7 @@ def dice_after(rows: Sequence[Row], clicks: int) -> np.ndarray:
 def dice_table(rows: Sequence[Row]) -> str:
     """Return the mean Dice over clicks as Markdown: of the rendered scans, and of each real one, by method."""
     counts = [count for count in _SHOWN if f"dice_{count}" in rows[0]]
-    in_order = sorted(rows, key=lambda row: _group(row) != RENDERED)
+    in_order = [row for row in rows if _group(row) == RENDERED] + [row for row in rows if _group(row) != RENDERED]
     groups = dict.fromkeys((_group(row), row["method"]) for row in in_order)
     lines = []
     for group, method in groups:
