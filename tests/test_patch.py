@@ -69,6 +69,28 @@ def test_scaling_by_two_halves_the_distance_between_samples(no_axis_scale, monke
     assert torch.allclose(patch["image"][0, 1:, 4, 4] - patch["image"][0, :-1, 4, 4], torch.tensor(0.5), atol=1e-4)
 
 
+def test_sizes_vary_between_the_factors_asked_for_in_multiples_of_eight():
+    patches = [patch_of((96, 96, 96), (32, 32, 32), seed, size_range=(0.5, 2.0))[0] for seed in range(30)]
+    edges = {edge for patch in patches for edge in patch["label"].shape[1:]}
+    assert edges <= {16, 24, 32, 40, 48, 56, 64} and len(edges) > 4
+
+
+def test_a_patch_that_is_bent_differs_by_a_few_voxels(no_axis_scale):
+    x = torch.arange(40.0).reshape(1, 40, 1, 1).expand(1, 40, 40, 40)
+    rand_patch = RandPatchd("image", "label", (40, 40, 40), bend=2.0, **STILL)
+    rand_patch.set_random_state(seed=1)
+    patch = rand_patch({"image": x, "label": torch.zeros(1, 40, 40, 40)})
+    moved = (patch["image"] - x).abs()
+    assert 0.3 < moved.mean() < 4
+
+
+def test_bending_keeps_a_slab_between_its_planes(no_axis_scale):
+    z = torch.arange(16.0).expand(1, 32, 32, 16)
+    rand_patch = RandPatchd("image", "label", (32, 32, 32), bend=3.0, **STILL)
+    patch = rand_patch({"image": z, "label": torch.zeros(1, 32, 32, 16)})
+    assert torch.allclose(patch["image"], z, atol=1e-3)
+
+
 def test_same_seed_same_patch():
     first, _ = patch_of((32, 32, 32), (16, 16, 16), seed=3)
     second, _ = patch_of((32, 32, 32), (16, 16, 16), seed=3)

@@ -3,6 +3,7 @@
 from bundle.training.bspline import RandBSplineDeformd
 from bundle.training.cache import file_version_hash
 from bundle.training.candidate_region import BodyRegiond, FirstStageRegiond, OutsideIsBackgroundd
+from bundle.training.class_shift import RandClassShiftd
 from bundle.training.first_stage import FirstStageMasks
 from bundle.training.fixed_region import CropFixedAroundLabeld, RandCropFixedAroundLabeld
 from bundle.training.growth import Growth
@@ -26,6 +27,7 @@ __all__ = [
     "LossSchedule",
     "OutsideIsBackgroundd",
     "RandBSplineDeformd",
+    "RandClassShiftd",
     "RandCropFixedAroundLabeld",
     "RandCubeSymmetryd",
     "RandPatchd",

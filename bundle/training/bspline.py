@@ -15,7 +15,7 @@ from torch.nn.functional import grid_sample
 
 from bundle.geometry import as_size
 from bundle.losses.weighted_ce import IGNORED, class_weights
-from bundle.rendering.fields import control_count, spline_basis, spline_field
+from bundle.training.displacement import random_displacement
 
 
 class RandBSplineDeformd(Randomizable, MapTransform):
@@ -79,18 +79,12 @@ class RandBSplineDeformd(Randomizable, MapTransform):
     def _points(self, label: Tensor) -> Tensor:
         """(X, Y, Z, 3) voxel coordinates in the scan of the patch's voxels."""
         axes = [torch.arange(n, dtype=torch.float32) - n // 2 for n in self.patch_size]  # on voxels, if nothing moves
-        offsets = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1) + self._displacement()
+        offsets = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
+        offsets += random_displacement(self.R, self.patch_size, self.control_spacing, self.sigma)
         angles = self.R.uniform(-self.rotate_deg, self.rotate_deg, size=3)
         turn = torch.from_numpy(Rotation.from_euler("XYZ", angles, degrees=True).as_matrix()).float()
         shift = self.R.uniform(-self.translate, self.translate, size=3)
         return offsets @ turn.T + torch.from_numpy(self._centre(label) + shift).float()
-
-    def _displacement(self) -> Tensor:
-        """(X, Y, Z, 3) voxels."""
-        counts = [control_count(n, self.control_spacing) for n in self.patch_size]
-        control = torch.from_numpy(self.R.normal(0.0, self.sigma, size=(3, *counts))).float()
-        bases = [spline_basis(torch.arange(n), self.control_spacing) for n in self.patch_size]
-        return torch.stack([spline_field(values, bases) for values in control], dim=-1)
 
     def _centre(self, label: Tensor) -> np.ndarray:
         """A voxel that is not ignored, or the middle of a scan that has none."""
