@@ -31,6 +31,7 @@ KINDS = {
     "train": ["train.json"],
     "train_localizer": ["train.json", "train_localizer.json"],
     "multi_gpu": ["train.json", "multi_gpu_train.json"],
+    "rendered": ["train.json", "train_rendered.json"],
 }
 SYSTEMS = ["", *sorted(path.name for path in (ROOT / "configs").glob("system_*.json"))]
 MONAI = "/somewhere/monai/bundle/__main__.py"

@@ -17,7 +17,7 @@ from bundle.rendering import dataset
 from bundle.rendering.anatomy import Anatomy
 from bundle.rendering.dataset import plan_scans, write_dataset
 from bundle.rendering.dicom_series import write_dicom_series
-from bundle.rendering.renderer import RenderedScans
+from bundle.rendering.renderer import render_scan
 from bundle.rendering.scanner import RenderedScan, ScannerSettings
 from bundle.rendering.tissues import Tissue
 
@@ -165,9 +165,9 @@ def test_the_real_renderer_gives_a_scan_with_pancreas():
     tissues[10:60, 10:50] = Tissue.FAT
     tissues[20:50, 25:35, 20:28] = Tissue.PANCREAS  # 90 x 30 x 24 mm
     settings = ScannerSettings(in_plane_spacing_mm=(2.5, 2.5), slice_thickness_mm=(5.0, 5.0))
-    item = RenderedScans([Anatomy(tissues, 3.0, "box")], length=1, seed=1, settings=settings)[0]
-    assert item["image"].shape == item["label"].shape
-    assert item["facts"]["pancreas_ml"] > 5
+    scan = render_scan(Anatomy(tissues, 3.0, "box"), 1, settings)
+    assert scan.image_hu.shape == scan.label.shape
+    assert scan.facts["pancreas_ml"] > 5
 
 
 def test_glands_change_nothing_else_of_a_plan():

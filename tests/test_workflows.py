@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from ignite.engine import Events
 from monai.bundle import ConfigWorkflow
 
 from bundle.cascade import CascadeReport
+from bundle.rendering.anatomy import Anatomy, write_anatomy
+from bundle.rendering.tissues import Tissue
 from tests.phantoms import ROOT, common_settings, write_dataset
 
 UNET = {"_target_": "UNet", "spatial_dims": 3, "in_channels": 2, "out_channels": 14, "channels": [4, 8], "strides": [2]}
@@ -194,3 +197,26 @@ def _torchrun(configs: list[str], overrides: dict, folder: Path) -> None:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=1800)
     assert done.returncode == 0, done.stderr
+
+
+def test_training_renders_its_scans(dataset, tmp_path):
+    tissues = torch.zeros(70, 60, 50, dtype=torch.uint8)
+    tissues[10:60, 10:50] = Tissue.FAT
+    tissues[20:50, 25:35, 20:28] = Tissue.PANCREAS
+    for name in ("anatomy", "glands"):
+        write_anatomy(Anatomy(tissues, 3.0, name), tmp_path / name / f"{name}.nii.gz")
+    settings = {
+        "anatomy_dir": str(tmp_path / "anatomy"),
+        "gland_dir": str(tmp_path / "glands"),
+        "plan#settings#in_plane_spacing_mm": [4.0, 4.0],
+        "plan#procedural_share": 0.0,
+        "scans_per_epoch": 2,
+        "patches_per_scan": 3,
+    }
+    work = workflow("train", ["train.json", "train_rendered.json"], training(dataset, tmp_path) | settings)
+    work.initialize()
+    values = losses(work)
+    work.run()
+    work.finalize()
+    assert len(values) == 6 and all(map(math.isfinite, values))
+    assert (tmp_path / "models" / "model.pt").is_file()

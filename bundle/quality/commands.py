@@ -25,11 +25,11 @@ def render(
 ) -> None:
     """Render scans that are harder than the usual ones, in two grades."""
     from bundle.quality.graded import plan_grades
-    from bundle.rendering.commands import _choose_anatomies
+    from bundle.rendering.commands import choose
     from bundle.rendering.dataset import write_dataset
 
-    bodies = _choose_anatomies(anatomy, patients, "--anatomy", "--patients")
-    chosen = _choose_anatomies(glands, gland_patients, "--glands", "--gland-patients") or bodies
+    bodies = choose(anatomy, patients, "--anatomy", "--patients")
+    chosen = choose(glands, gland_patients, "--glands", "--gland-patients") or bodies
     typer.echo(write_dataset(output, plan_grades(count, seed, section, bodies, chosen), workers, _show_facts))
 
 

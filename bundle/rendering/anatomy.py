@@ -106,6 +106,31 @@ def patients_of(path: str | Path) -> tuple[str, ...]:
     return tuple(_read_sidecar(path).get("patients") or [_stem(path)])
 
 
+def choose_anatomies(folder: str | Path, patients: str = "") -> list[Path]:
+    """The label maps in a folder all of whose patients are listed, sorted by name.
+
+    Args:
+        folder: see :func:`list_anatomies`.
+        patients: "A,B,..."; nobody means everybody.
+
+    Raises:
+        InputError: no such folder, no label map in it, a patient whom no map shows, no map of listed patients only.
+    """
+    paths = list_anatomies(folder)
+    wanted = {name.strip() for name in patients.split(",") if name.strip()}
+    if not wanted:
+        return paths
+    known = {path: set(patients_of(path)) for path in paths}
+    everyone = set().union(*known.values())
+    if wanted - everyone:
+        rule, received = f"patients are among {', '.join(sorted(everyone))}", ", ".join(sorted(wanted - everyone))
+        raise bad_input(folder, rule, received, "Correct the list.")
+    chosen = [path for path in paths if known[path] <= wanted]
+    if not chosen:
+        raise bad_input(folder, "a map is of listed patients only", patients, "List its donors, too.")
+    return chosen
+
+
 def read_ras(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
     """The whole-number values of a NIfTI map in RAS order, and its voxel edges in mm."""
     if not path.is_file():

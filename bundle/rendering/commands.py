@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from bundle.errors import bad_input
-from bundle.rendering.anatomy import list_anatomies, patients_of
+from bundle.rendering.anatomy import choose_anatomies
 from bundle.rendering.composite import build_composites
 from bundle.rendering.dataset import plan_scans, write_dataset
 from bundle.rendering.glands import build_glands
@@ -41,8 +41,8 @@ def render(
     settings = ScannerSettings(
         in_plane_spacing_mm=in_plane_mm, slice_thickness_mm=thickness_mm, share_without_pancreas=without_pancreas
     )
-    anatomies = _choose_anatomies(anatomy, patients, "--anatomy", "--patients")
-    chosen_glands = _choose_anatomies(glands, gland_patients, "--glands", "--gland-patients")
+    anatomies = choose(anatomy, patients, "--anatomy", "--patients")
+    chosen_glands = choose(glands, gland_patients, "--glands", "--gland-patients")
     share = procedural_share if anatomies else 1.0
     scans = (count, seed, section, anatomies, share, settings, dicom)
     orders = plan_scans(*scans, glands=chosen_glands, gland_share=gland_share, deformation=deformation)
@@ -95,23 +95,11 @@ def _building() -> Iterator[Callable[[int, int, str], None]]:
         yield show
 
 
-def _choose_anatomies(folder: Path | None, patients: str, folder_option: str, patients_option: str) -> list[Path]:
-    """Maps of the folder all of whose patients are listed; all of them if none is."""
-    if folder is None:
-        if patients:
-            rule, received = "it chooses among the maps of a folder", f"no {folder_option}"
-            raise bad_input(patients_option, rule, received, f"Give {folder_option}, too.")
-        return []
-    paths = list_anatomies(folder)
-    wanted = {name.strip() for name in patients.split(",") if name.strip()}
-    if not wanted:
-        return paths
-    known = {path: set(patients_of(path)) for path in paths}
-    everyone = set().union(*known.values())
-    if wanted - everyone:
-        rule, received = f"patients are among {', '.join(sorted(everyone))}", ", ".join(sorted(wanted - everyone))
-        raise bad_input(patients_option, rule, received, "Correct the list.")
-    chosen = [path for path in paths if known[path] <= wanted]
-    if not chosen:
-        raise bad_input(patients_option, "a map is of listed patients only", patients, "List its donors, too.")
-    return chosen
+def choose(folder: Path | None, patients: str, folder_option: str, patients_option: str) -> list[Path]:
+    """Maps of the folder all of whose patients are listed, all of them if none is; none without a folder."""
+    if folder is not None:
+        return choose_anatomies(folder, patients)
+    if patients:
+        rule, received = "it chooses among the maps of a folder", f"no {folder_option}"
+        raise bad_input(patients_option, rule, received, f"Give {folder_option}, too.")
+    return []

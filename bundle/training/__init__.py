@@ -9,6 +9,7 @@ from bundle.training.fixed_region import CropFixedAroundLabeld, RandCropFixedAro
 from bundle.training.growth import Growth
 from bundle.training.patch import RandPatchd
 from bundle.training.progress import TrainingProgress
+from bundle.training.rendered import RenderedPatches
 from bundle.training.resume import Resume
 from bundle.training.schedule import LossSchedule
 from bundle.training.skeleton import SkeletonTargetd
@@ -33,6 +34,7 @@ __all__ = [
     "RandPatchd",
     "RandTargetPatchd",
     "RandWholeVolumed",
+    "RenderedPatches",
     "Resume",
     "SkeletonTargetd",
     "TargetMaskd",
