@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 
+import bundle
 from bundle.errors import InputError
-from bundle.evaluation.real_ct import CASES, evaluate_real_ct, real_ct_page
+from bundle.evaluation.real_ct import CASES, evaluate_real_ct, real_ct_page, scan_path
+from bundle.read import read_scan
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("PANCREAS_DATA", ROOT.parent / "shared" / "data"))
@@ -47,6 +51,24 @@ def test_arterial_slab_is_outlined(rows):
 @needs_data
 def test_unenhanced_atrophic_gland_is_outlined_roughly(rows):
     assert rows["totalsegmentator_example"]["dice"] > 0.38
+
+
+FLIPS = {"left_right_flip": 0, "front_back_flip": 1, "head_feet_flip": 2}  # finding to axis in RAS order
+WHOLE = [case for case in CASES if case.name != "amos_0013_slab"]  # a slab shows too little of the organs
+
+
+@needs_data
+@pytest.mark.slow
+@pytest.mark.parametrize("finding", FLIPS)
+@pytest.mark.parametrize("case", WHOLE, ids=lambda case: case.name)
+def test_a_real_scan_that_is_flipped_is_recognised(case, finding, tmp_path):
+    with scan_path(DATA / case.image) as path:
+        scan = read_scan(path)
+    flipped = np.flip(scan[0].numpy(), FLIPS[finding])
+    nib.save(nib.Nifti1Image(flipped, scan.affine.numpy()), tmp_path / "flipped.nii.gz")
+    result = bundle.segment(tmp_path / "flipped.nii.gz", device="cpu")
+    assert finding in [found["name"] for found in result.report["findings"]]
+    assert result.outcome in ("low_confidence", "not_found")
 
 
 def test_folder_without_real_scans_is_refused(tmp_path):

@@ -88,7 +88,7 @@ def real_ct_page(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _evaluate(segmenter: Segmenter, data: Path, case: RealCase) -> dict[str, Any]:
-    with _scan_path(data / case.image) as path:
+    with scan_path(data / case.image) as path:
         result = segmenter(path, case.name)
     row: dict[str, Any] = {
         "case": case.name,
@@ -111,7 +111,7 @@ def _scores(mask: MetaTensor, label: MetaTensor, value: int) -> dict[str, float]
 
 
 @contextmanager
-def _scan_path(path: Path) -> Iterator[Path]:
+def scan_path(path: Path) -> Iterator[Path]:
     """Give the path of the scan, unpacked for as long as the block runs if it is a zip of one DICOM series."""
     if path.suffix != ".zip":
         yield path
