@@ -188,7 +188,7 @@ def test_a_row_per_case_and_stage(tmp_path):
     rows = evaluate(tmp_path, cases, with_whole_scan=True)
     stages = ["coarse", "fine", "fine_true_region", "whole_scan"]
     assert [(r["case"], r["stage"]) for r in rows] == [(case, stage) for case in "ab" for stage in stages]
-    for name in ("summary.csv", "comparison.csv", "dice.png"):
+    for name in ("summary.csv", "comparison.csv", "dice.png", "evaluation.md"):
         assert (tmp_path / name).stat().st_size > 0
 
 
@@ -285,6 +285,16 @@ def test_summary_is_logged_as_a_table(tmp_path, caplog):
     with caplog.at_level(logging.INFO, logger="bundle.evaluation.handler"):
         evaluate(tmp_path, {"a.nii": painted(ORGAN, 1), "b.nii": torch.zeros(1, *SHAPE)})
     assert "without pancreas" in caplog.text and "surface_dice_2mm" in caplog.text
+
+
+def test_the_page_has_the_stages_their_differences_and_the_scans_without_a_gland(tmp_path):
+    two = {"a.nii": painted(ORGAN, 1), "b.nii": painted(ORGAN, 1)}
+    evaluate(tmp_path, two | {"c.nii": torch.zeros(1, *SHAPE)})
+    page = (tmp_path / "evaluation.md").read_text()
+    stages = [line.split(" | ")[:2] for line in page.splitlines() if line.startswith("| ")][2:5]
+    assert stages == [["| localizer alone", "2"], ["| **cascade**", "2"], ["| segmenter in the true region", "2"]]
+    assert "| cascade minus | n |" in page
+    assert "Without a gland: 0 of 1 scans without a mask (1 `ok`)." in page
 
 
 def test_plain_inferer_is_refused(tmp_path):

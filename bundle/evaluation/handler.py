@@ -18,6 +18,7 @@ from bundle.cascade.report import NOT_FOUND, OK, CascadeReport
 from bundle.errors import bad_input
 from bundle.evaluation.evaluator import PRED_KEYS, REPORT_KEYS
 from bundle.evaluation.metrics import case_metrics
+from bundle.evaluation.page import evaluation_page
 from bundle.evaluation.plot import plot_cases
 from bundle.evaluation.region import region_metrics
 from bundle.evaluation.show import summary_text
@@ -30,12 +31,14 @@ from bundle.evaluation.tables import (
     case_columns,
     write_table,
 )
+from bundle.files import write_text
 from bundle.preprocess import grid_of
 
 CASES_FILE = "cases.csv"
 SUMMARY_FILE = "summary.csv"
 COMPARISON_FILE = "comparison.csv"
 PLOT_FILE = "dice.png"
+PAGE_FILE = "evaluation.md"
 
 Key = tuple[str, str]
 """Source of a scan and stage."""
@@ -47,8 +50,8 @@ class TableWriter:
     """Score every scan as it is finished, and sum up at the end.
 
     Writes into ``output_dir``: ``cases.csv`` (a row per case and stage, rewritten after every scan, so that an
-    evaluation which is killed keeps its finished rows) and, at the end, ``summary.csv``, ``comparison.csv`` and
-    ``dice.png``.
+    evaluation which is killed keeps its finished rows) and, at the end, ``summary.csv``, ``comparison.csv``,
+    ``dice.png`` and ``evaluation.md``, the tables of a page.
     With several processes each keeps its own ``cases_rank<N>.csv`` until the first one writes the tables of all.
 
     Args:
@@ -94,6 +97,7 @@ class TableWriter:
             write_table(summary, SUMMARY_COLUMNS, self.output_dir / SUMMARY_FILE)
             write_table(comparison, COMPARISON_COLUMNS, self.output_dir / COMPARISON_FILE)
             plot_cases(rows, self.output_dir / PLOT_FILE)
+            write_text(evaluation_page(rows, self.seed), self.output_dir / PAGE_FILE)
             logger.info("%s\n%s", self.output_dir, summary_text(summary, comparison))
         else:
             self._cases_file(_rank()).unlink(missing_ok=True)

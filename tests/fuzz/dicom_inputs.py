@@ -65,7 +65,10 @@ def write_series(folder: Path, rng: Random, name: str) -> tuple[Path, str]:
     syntax = rng.choices(_WRITTEN, (40, 4, 3, 4, 0.4))[0]
     files: Files = {f"i{index:02d}.dcm": content for index, content in enumerate(phantom.dicom_slices(syntax))}
     changes = (_attribute, _attribute, _attribute, _place, _place, _file, _file, _files, _syntax, _pixels)
-    done = [rng.choice(changes)(files, rng) for _ in range(rng.choice((1, 1, 1, 2, 2, 3)))]
+    done = []
+    for _ in range(rng.choice((1, 1, 1, 2, 2, 3))):
+        if any(name.endswith(".dcm") for name in files):  # else nothing is left to change
+            done.append(rng.choice(changes)(files, rng))
     return _write(folder / name, files), "; ".join((syntax.name, *done))
 
 
