@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from bundle.errors import InputError
-from bundle.rendering.anatomy import Anatomy, list_anatomies, patients_of, read_anatomy, write_anatomy
+from bundle.rendering.anatomy import Anatomy, choose_anatomies, list_anatomies, patients_of, read_anatomy, write_anatomy
 from bundle.rendering.tissue_names import LABEL_SCHEMES, tissue_of
 from bundle.rendering.tissues import CLASSES, Tissue
 
@@ -178,6 +178,15 @@ def test_a_file_that_is_no_image_is_refused(tmp_path):
 def test_an_empty_folder_is_refused(tmp_path):
     with pytest.raises(InputError, match="holds label maps"):
         list_anatomies(tmp_path)
+
+
+@pytest.mark.parametrize("patients", ["a, b", ("a", "b")])
+def test_maps_are_chosen_whose_patients_are_all_listed(tmp_path, patients):
+    for patient in ("a", "a+b", "b+c"):
+        write_anatomy(Anatomy(torch.zeros(2, 2, 2, dtype=torch.uint8), 3.0, patient), tmp_path / f"{patient}.nii.gz")
+    assert [path.name for path in choose_anatomies(tmp_path, patients)] == ["a+b.nii.gz", "a.nii.gz"]
+    with pytest.raises(InputError, match="patients are among a, b, c"):
+        choose_anatomies(tmp_path, "a,d")
 
 
 def test_a_real_map_is_turned_to_ras(tmp_path):

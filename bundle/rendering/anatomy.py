@@ -106,18 +106,19 @@ def patients_of(path: str | Path) -> tuple[str, ...]:
     return tuple(_read_sidecar(path).get("patients") or [_stem(path)])
 
 
-def choose_anatomies(folder: str | Path, patients: str = "") -> list[Path]:
+def choose_anatomies(folder: str | Path, patients: str | Sequence[str] = "") -> list[Path]:
     """The label maps in a folder all of whose patients are listed, sorted by name.
 
     Args:
         folder: see :func:`list_anatomies`.
-        patients: "A,B,..."; nobody means everybody.
+        patients: "A,B,...", which MONAI's command line turns into a tuple; nobody means everybody.
 
     Raises:
         InputError: no such folder, no label map in it, a patient whom no map shows, no map of listed patients only.
     """
     paths = list_anatomies(folder)
-    wanted = {name.strip() for name in patients.split(",") if name.strip()}
+    names = patients.split(",") if isinstance(patients, str) else patients
+    wanted = {name.strip() for name in names if name.strip()}
     if not wanted:
         return paths
     known = {path: set(patients_of(path)) for path in paths}
@@ -127,7 +128,8 @@ def choose_anatomies(folder: str | Path, patients: str = "") -> list[Path]:
         raise bad_input(folder, rule, received, "Correct the list.")
     chosen = [path for path in paths if known[path] <= wanted]
     if not chosen:
-        raise bad_input(folder, "a map is of listed patients only", patients, "List its donors, too.")
+        received = ", ".join(sorted(wanted))
+        raise bad_input(folder, "a map is of listed patients only", received, "List its donors, too.")
     return chosen
 
 
