@@ -84,6 +84,7 @@ RENDER = $(PYTHON) -m bundle render --workers $(WORKERS)
 TRAINING_GRID := --in-plane-mm 1.0 1.6
 MAPS := --anatomy data/anatomy --procedural-share 0
 GLANDS := --glands data/glands
+NO_GLAND := --anatomy data/anatomy --patients $(VALIDATION) --procedural-share 0.5 --without-pancreas 1
 TRANSPLANTS = $(GLANDS) --gland-patients $(TRAIN_GLANDS)
 
 glands: $(STAMP) ## pancreases to transplant into bodies, from the masks in PANCREAS_DATA/pancreas_masks
@@ -106,11 +107,15 @@ weights-data: anatomy glands ## the rendered scans of the shipped weights: train
 	$(RENDER) --output data/weights --section validation --count 20 --seed 9000 $(TRAINING_GRID) \
 		$(MAPS) --patients $(VALIDATION) $(GLANDS) --gland-patients $(VALIDATION_GLANDS) --gland-share 0.8
 	$(RENDER) --output data/weights --section validation --count 8 --seed 9100 $(TRAINING_GRID)
-	$(RENDER) --output data/without_pancreas --section validation --count 30 --seed 9200 $(TRAINING_GRID) \
-		--anatomy data/anatomy --patients $(VALIDATION) --procedural-share 0.5 --without-pancreas 1
-	$(RENDER) --output data/weights --section test --count 24 --seed 13000 $(MAPS) --patients $(TEST)
-	$(RENDER) --output data/weights --section test --count 20 --seed 13100
-	$(RENDER) --output data/without_pancreas --section test --count 40 --seed 13200 \
+	$(RENDER) --output data/more_validation --section validation --count 24 --seed 9700 $(TRAINING_GRID) \
+		--anatomy data/anatomy --patients $(VALIDATION) --procedural-share 0.3 \
+		$(GLANDS) --gland-patients $(VALIDATION_GLANDS) --gland-share 0.8
+	$(RENDER) --output data/without_pancreas --section validation --count 30 --seed 9200 $(TRAINING_GRID) $(NO_GLAND)
+	$(RENDER) --output data/without_pancreas --section validation --count 36 --seed 9400 $(TRAINING_GRID) $(NO_GLAND)
+	$(RENDER) --output data/without_pancreas --section validation --count 60 --seed 9600 $(TRAINING_GRID) $(NO_GLAND)
+	$(RENDER) --output data/weights --section test --count 24 --seed 14000 $(MAPS) --patients $(TEST)
+	$(RENDER) --output data/weights --section test --count 20 --seed 14100
+	$(RENDER) --output data/without_pancreas --section test --count 40 --seed 14200 \
 		--anatomy data/anatomy --patients $(TEST) --procedural-share 0.5 --without-pancreas 1
 
 TRAINING = $(PYTHON) -m monai.bundle run training --dataset_dir data/weights --output_dir output/weights \

@@ -181,7 +181,8 @@ def test_two_processes_train_as_one_with_the_doubled_batch(dataset, tmp_path):
     descent = {"optimizer#_target_": "torch.optim.SGD", "learning_rate": 0.1, "max_epochs": 2}
     _, expected = trained(deterministic(dataset, tmp_path / "one", **descent))
     overrides = deterministic(dataset, tmp_path / "two", batch_size=1, **descent)
-    del overrides["train#dataloader#shuffle"], overrides["device"]
+    del overrides["train#dataloader#shuffle"]
+    overrides["device"] = "cpu"  # as typed on a command line
     overrides["train#sampler#shuffle"] = False
     _torchrun(["train.json", "multi_gpu_train.json"], overrides, tmp_path)
     found = torch.load(tmp_path / "two" / "segmenter_resume.pt", weights_only=True)["network"]

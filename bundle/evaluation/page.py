@@ -20,7 +20,6 @@ _NAMES = {
 }
 _COLUMNS = (*METRICS, "roi_recall", "roi_iou", "seconds_total")
 _WITH_RANGE = ("dice", "roi_recall")
-_IN_MM_ML_S = ("average_surface_distance_mm", "hausdorff_95_mm", "volume_error_ml", "seconds_total")
 
 
 def evaluation_page(rows: Sequence[Row], seed: int = 0) -> str:
@@ -58,7 +57,7 @@ def _statistics(rows: Sequence[Row], column: str) -> str:
     stats = describe([row[column] for row in rows if column in row])
     if not stats["n"]:
         return "–"
-    digits = 1 if column in _IN_MM_ML_S else 3
+    digits = 1 if column.endswith(("_mm", "_ml")) or column.startswith("seconds") else 3
     text = f"{stats['mean']:.{digits}f}"
     if not math.isnan(stats["sd"]):
         text += f" ± {stats['sd']:.{digits}f}"

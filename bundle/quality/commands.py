@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-FEATURES = ("coarse_fine_dice", "stability_dice", "expected_dice")
+FEATURES = ("coarse_fine_dice", "mean_probability", "boundary_entropy")
 """Opinions that the calibration uses."""
 
 
