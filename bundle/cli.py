@@ -173,13 +173,13 @@ def demo(
 
 @app.command()
 def publish(
-    checkpoint: Annotated[Path, typer.Argument(help="Weights that training saved.", show_default=False)],
+    checkpoints: Annotated[list[Path], typer.Argument(help="Weights that training saved.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write, such as models/model.pt.")],
 ) -> None:
-    """Write weights in half precision, as the bundle ships them."""
+    """Write weights in half precision, as the bundle ships them; of several checkpoints of one network the mean."""
     from bundle.networks import publish_weights
 
-    publish_weights(checkpoint, output)
+    publish_weights(checkpoints, output)
 
 
 _FORWARD = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}

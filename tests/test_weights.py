@@ -33,10 +33,26 @@ def test_half_precision_weights_are_widened(tmp_path):
     assert torch.equal(loaded.weight, saved.weight.half().float())
 
 
+def test_of_several_checkpoints_the_mean_is_published(tmp_path):
+    for name, value in (("a.pt", 1.0), ("b.pt", 4.0)):
+        torch.save({"w": torch.full((2,), value), "count": torch.tensor(7)}, tmp_path / name)
+    publish_weights([tmp_path / "a.pt", tmp_path / "b.pt"], tmp_path / "model.pt")
+    published = torch.load(tmp_path / "model.pt", weights_only=True)
+    assert published["w"].tolist() == [2.5, 2.5] and published["count"] == 7
+
+
+def test_weights_of_different_networks_are_not_averaged(tmp_path):
+    for name, size in (("a.pt", 2), ("b.pt", 3)):
+        torch.save({"w": torch.zeros(size)}, tmp_path / name)
+    with pytest.raises(InputError, match="weights to average are of one network"):
+        publish_weights([tmp_path / "a.pt", tmp_path / "b.pt"], tmp_path / "model.pt")
+    assert not (tmp_path / "model.pt").exists()
+
+
 def test_published_weights_are_half_precision_and_load(tmp_path):
     saved = network()
     torch.save(saved.state_dict(), tmp_path / "best.pt")
-    publish_weights(tmp_path / "best.pt", tmp_path / "model.pt")
+    publish_weights([tmp_path / "best.pt"], tmp_path / "model.pt")
     assert torch.load(tmp_path / "model.pt", weights_only=True)["weight"].dtype == torch.float16
     assert torch.equal(load_weights(network(), str(tmp_path / "model.pt")).weight, saved.weight.half().float())
 

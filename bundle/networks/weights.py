@@ -57,16 +57,27 @@ def load_weights(network: nn.Module, path: str | None, skip: Sequence[str] = ())
     return network
 
 
-def publish_weights(source: str | Path, target: str | Path) -> None:
-    """Write the raw ``state_dict`` in ``source`` to ``target`` with its floating-point tensors in half precision.
+def publish_weights(sources: Sequence[str | Path], target: str | Path) -> None:
+    """Write the mean of the raw ``state_dict`` in each source to ``target``, floating-point tensors in half precision.
 
-    Half the size for the model zoo; :func:`load_weights` widens them again.
+    Half the size for the model zoo; :func:`load_weights` widens them again. The mean of weights that led to one another
+    in training (Izmailov et al. 2018, Averaging weights leads to wider optima) is one network of the same cost; what
+    isn't floating-point is the first one's.
 
     Raises:
-        InputError: ``source`` isn't a file, or not a ``state_dict`` of tensors.
+        InputError: a source isn't a file, not a ``state_dict`` of tensors, or of another network than the first.
     """
-    weights = _read_tensors(str(source))
-    halves = {key: value.half() if value.is_floating_point() else value for key, value in weights.items()}
+    first, *others = (_read_tensors(str(source)) for source in sources)
+    for source, other in zip(sources[1:], others, strict=True):
+        if {key: value.shape for key, value in other.items()} != {key: value.shape for key, value in first.items()}:
+            rule = f"weights to average are of one network, here that of {sources[0]}"
+            raise bad_input(source, rule, "other tensors", "Give checkpoints of one network.")
+    halves = {
+        key: torch.stack([value.float(), *(other[key].float() for other in others)]).mean(dim=0).half()
+        if value.is_floating_point()
+        else value
+        for key, value in first.items()
+    }
     with replacing(target) as temporary:
         torch.save(halves, temporary)
 

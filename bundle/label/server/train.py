@@ -54,7 +54,7 @@ class PancreasTrain(BundleTrainTask):
         result = super().__call__(request, datastore)
         if not best.is_file():
             raise RuntimeError("the training ended without weights; its log says why")
-        publish_weights(best, self._models / WEIGHTS)
+        publish_weights([best], self._models / WEIGHTS)
         return dict(result)
 
     @property
