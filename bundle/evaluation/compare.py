@@ -17,7 +17,7 @@ import torch
 from bundle.errors import bad_input
 from bundle.evaluation.markdown import markdown_table
 from bundle.evaluation.plot import plot_groups
-from bundle.evaluation.summary import describe, has_pancreas, paired_tests
+from bundle.evaluation.summary import describe, has_pancreas, paired_tests, spread
 from bundle.evaluation.tables import Row, read_table
 from bundle.files import write_text
 from bundle.read.datalist import DATASET_FILE, SECTIONS, load_datalist
@@ -207,10 +207,7 @@ def _cells(rows: Sequence[Row], parameters: int) -> list[str]:
 
 
 def _score(rows: Sequence[Row], column: str) -> str:
-    stats = describe([row[column] for row in rows if column in row])
-    if not stats["n"]:
-        return "–"
-    return f"{stats['mean']:.3f} ± {stats['sd']:.3f} [{stats['min']:.3f}, {stats['max']:.3f}]"
+    return spread(describe([row[column] for row in rows if column in row]))
 
 
 def _mean(rows: Sequence[Row], column: str, digits: int) -> str:

@@ -31,7 +31,7 @@ from bundle.errors import bad_input
 from bundle.evaluation.folds import held_out
 from bundle.evaluation.markdown import markdown_table
 from bundle.evaluation.plateau import THRESHOLDS, dice_by_threshold, plot_plateau
-from bundle.evaluation.summary import describe
+from bundle.evaluation.summary import describe, spread
 from bundle.evaluation.tables import Row, read_table, write_table
 from bundle.files import write_text
 from bundle.losses.balanced import BalancedCrossEntropyLoss
@@ -191,7 +191,7 @@ def write_page(rows_by_loss: Mapping[str, Sequence[Row]], settings: Settings, fo
         by_slice = describe([row["dice"] for row in rows])
         by_patient = describe(_dice_by_patient(rows))
         folds = len({row["fold"] for row in rows})
-        lines.append([loss, folds, by_slice["n"], _statistics(by_slice), by_patient["n"], _statistics(by_patient)])
+        lines.append([loss, folds, by_slice["n"], spread(by_slice), by_patient["n"], spread(by_patient)])
     parts = [
         f"PNet-MSA of {settings.units} units, {settings.channels} channels, at {settings.size} × {settings.size} "
         f"pixels, {settings.epochs} epochs; Dice at the slices' own size, threshold {THRESHOLD}, "
@@ -315,7 +315,3 @@ def _dice_by_patient(rows: Sequence[Row]) -> list[float]:
         patient = row["case"].split("-")[0]
         counts[patient] = counts.get(patient, 0) + np.array([row[name] for name in _COUNTS])
     return [float(2 * common / (found + true)) for common, found, true in counts.values()]
-
-
-def _statistics(values: dict[str, float]) -> str:
-    return f"{values['mean']:.3f} ± {values['sd']:.3f} [{values['min']:.3f}, {values['max']:.3f}]"

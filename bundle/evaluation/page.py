@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 
 from bundle.cascade.report import WITHOUT_MASK
 from bundle.evaluation.markdown import markdown_table
 from bundle.evaluation.metrics import METRICS
-from bundle.evaluation.summary import compare_stages, describe, has_pancreas
+from bundle.evaluation.summary import compare_stages, describe, has_pancreas, spread
 from bundle.evaluation.tables import STAGES, Row
 
 _NAMES = {
@@ -54,14 +53,8 @@ def _stages(rows: Sequence[Row]) -> str:
 
 
 def _statistics(rows: Sequence[Row], column: str) -> str:
-    stats = describe([row[column] for row in rows if column in row])
-    if not stats["n"]:
-        return "–"
     digits = 1 if column.endswith(("_mm", "_ml")) or column.startswith("seconds") else 3
-    text = f"{stats['mean']:.{digits}f}"
-    if not math.isnan(stats["sd"]):
-        text += f" ± {stats['sd']:.{digits}f}"
-    return f"{text} [{stats['min']:.3f}, {stats['max']:.3f}]" if column in _WITH_RANGE else text
+    return spread(describe([row[column] for row in rows if column in row]), digits, column in _WITH_RANGE)
 
 
 def _comparison(comparison: Sequence[Row]) -> str:

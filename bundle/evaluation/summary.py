@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy import stats
@@ -50,6 +50,16 @@ def describe(values: Sequence[float]) -> dict[str, float]:
         "min": float(defined.min()) if n else math.nan,
         "max": float(defined.max()) if n else math.nan,
     }
+
+
+def spread(statistics: Mapping[str, float], digits: int = 3, with_range: bool = True) -> str:
+    """Return what :func:`describe` gives as "mean ± sd [min, max]"; a dash without a number, no sd of one."""
+    if not statistics["n"]:
+        return "–"
+    text = f"{statistics['mean']:.{digits}f}"
+    if not math.isnan(statistics["sd"]):
+        text += f" ± {statistics['sd']:.{digits}f}"
+    return f"{text} [{statistics['min']:.{digits}f}, {statistics['max']:.{digits}f}]" if with_range else text
 
 
 def compare_stages(rows: Sequence[Row], metric: str = "dice", seed: int = 0) -> list[Row]:
