@@ -176,14 +176,43 @@ def test_fallback_is_not_asked_where_the_localizer_finds_something():
 @pytest.mark.parametrize(("needed_ml", "outcome"), [(2.2, "ok"), (2.4, "outside_field_of_view")])
 def test_organs_that_are_not_in_view_end_the_search(needed_ml, outcome):
     segmenter = Threshold()
-    view = FieldOfView([{"organs": ["liver"], "min_volume_ml": needed_ml}])
+    view = FieldOfView([{"organs": ["liver"], "min_volume_ml": needed_ml}], min_total_ml=needed_ml)
     result = cascade(localize=stage(organs={"liver": 1}), field_of_view=view).run(scan(), segmenter)
     assert result.report.outcome == outcome
     assert bool(result.pred.any()) == bool(segmenter.calls) == (outcome == "ok")
 
 
+# Liver is class 1, as the organ is: too little of it to be plainly in view, enough to look for the organ.
+DOUBTFUL = FieldOfView([{"organs": ["liver"], "min_volume_ml": 100}], min_total_ml=2)
+
+
+def test_a_mask_that_both_stages_agree_on_counts_in_a_doubtful_view():
+    settings = {"localize": stage(organs={"liver": 1}), "field_of_view": DOUBTFUL, "min_agreement_ml": 2.2}
+    result = cascade(**settings).run(scan(), Threshold())
+    assert result.report.outcome == "ok"
+    assert torch.equal(result.pred.as_tensor() > 0.5, organ_mask())
+
+
+def test_a_doubtful_view_without_a_finding_is_outside_the_field_of_view():
+    settings = {"localize": stage(organs={"liver": 1}), "field_of_view": DOUBTFUL, "min_agreement_ml": 2.4}
+    result = cascade(**settings).run(scan(), Threshold())
+    assert result.report.outcome == "outside_field_of_view"
+    assert result.report.reason.startswith("the scan does not show the place of the pancreas: 2 ml of liver")
+    assert not result.pred.any()
+
+
+def test_no_fallback_is_tried_in_a_doubtful_view():
+    settings = {"localize": stage(organs={"liver": 1}), "field_of_view": DOUBTFUL, "fallbacks": [EVERYWHERE]}
+    report = cascade(region_rule=_no_regions, **settings).run(scan(), Threshold()).report
+    assert report.outcome == "outside_field_of_view" and report.boxes == []
+
+
+def _no_regions(localization):
+    return []
+
+
 def test_a_localizer_that_sees_no_organs_is_not_asked_for_them():
-    view = FieldOfView([{"organs": ["liver"], "min_volume_ml": 100}])
+    view = FieldOfView([{"organs": ["liver"], "min_volume_ml": 100}], min_total_ml=100)
     assert cascade(field_of_view=view).run(scan(), Threshold()).report.outcome == "ok"
 
 

@@ -57,7 +57,8 @@ def seen(**volumes_ml: float) -> dict[str, Organ]:
 
 
 VIEW = FieldOfView(
-    [{"organs": ["liver", "spleen"], "min_volume_ml": 60}, {"organs": ["left_kidney"], "min_volume_ml": 6}]
+    [{"organs": ["liver", "spleen"], "min_volume_ml": 60}, {"organs": ["left_kidney"], "min_volume_ml": 6}],
+    min_total_ml=30,
 )
 
 
@@ -68,3 +69,9 @@ def test_organs_of_a_group_count_together():
 def test_what_is_missing_is_named_with_its_volume():
     assert "45 ml of liver, spleen, 60 ml are needed" in VIEW.missing(seen(liver=45, left_kidney=100))
     assert "0 ml of left kidney, 6 ml are needed" in VIEW.missing(seen(liver=1000))
+
+
+# Bowel is in no group.
+@pytest.mark.parametrize(("liver_ml", "far"), [(10, True), (20, False)])
+def test_a_scan_with_little_of_all_groups_together_is_far_from_the_pancreas(liver_ml, far):
+    assert VIEW.is_far(seen(liver=liver_ml, left_kidney=15, bowel=500)) is far

@@ -80,8 +80,8 @@ class CascadeInferer(Inferer):
         fusion: the regions' predictions to one answer; by default the segmenter's probabilities as they are.
         fallbacks: tried one after the other where the rule finds no region; without any the outcome is ``not_found``,
             with an empty mask.
-        field_of_view: which organs the localizer must see at all, or the outcome is ``outside_field_of_view``; not
-            asked of a localizer that sees no organs.
+        field_of_view: which organs the localizer must see; where it doesn't and the organ isn't found either, the
+            outcome is ``outside_field_of_view``. Not asked of a localizer that sees no organs.
         growth: makes a region larger where the organ reaches its wall, and has it segmented again; None never does.
         min_volume_ml: a mask of no more than this volume counts as not found and becomes empty.
         min_agreement_ml: so does one of which no more than this volume is the localizer's opinion, too: in scans
@@ -155,13 +155,17 @@ class CascadeInferer(Inferer):
     def _find(self, scan: torch.Tensor, grid: Grid, network: nn.Module, report: CascadeReport) -> _Finding:
         """Return what the cascade says of the whole scan, by the first way that finds the organ."""
         localization, regions = self._localize(scan, grid, report)
-        outside = self.field_of_view.missing(report.organs) if self.field_of_view and report.organs else ""
-        if outside:
+        view = self.field_of_view if report.organs else None
+        outside = view.missing(report.organs) if view else ""
+        if view and outside and (not regions or view.is_far(report.organs)):
             report.outcome, report.reason = OUTSIDE_FIELD_OF_VIEW, outside
             return _Finding(self._nothing(grid), localization)
         if regions or localization is None:
             needed = _Needed(self.min_volume_ml, self.min_agreement_ml)
-            return self._examine(scan, grid, regions, network, report, needed, self.growth, localization)
+            finding = self._examine(scan, grid, regions, network, report, needed, self.growth, localization)
+            if outside and report.outcome == NOT_FOUND:
+                report.outcome, report.reason = OUTSIDE_FIELD_OF_VIEW, outside
+            return finding
         best = float(localization.probability.max())
         for fallback in self.fallbacks:
             report.outcome, report.boxes, report.fallback = OK, [], fallback.name
