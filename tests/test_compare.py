@@ -85,6 +85,15 @@ def test_a_system_of_one_stage_trains_one(steps, tmp_path):
     assert [run_id for run_id, _ in steps] == ["training", "run"]
 
 
+def test_what_the_plan_says_of_training_holds_for_all_but_where_a_system_says_otherwise(steps, tmp_path):
+    systems = {"zhao2019": {}, "cai2018": {"train": {"learning_rate": 0.005}}}
+    plan = {"reference": "zhao2019", "train": {"learning_rate": 0.001, "patience": 7}, "systems": systems}
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    compare(tmp_path, tmp_path / "out", BUDGET, tmp_path / "plan.json")
+    asked = [json.loads((tmp_path / "out" / name / "train_segmenter.json").read_text()) for name in systems]
+    assert [(each["learning_rate"], each["patience"]) for each in asked] == [(0.001, 7), (0.005, 7)]
+
+
 def test_what_is_done_is_not_done_again(steps, tmp_path):
     for _ in range(2):
         compare(tmp_path, tmp_path / "out", BUDGET, systems=["default"])

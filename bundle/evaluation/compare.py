@@ -78,7 +78,8 @@ def compare(
         data: Medical Decathlon folder with ``training``, ``validation`` and ``test``.
         output: one folder per system.
         budget: of each stage.
-        plan: the systems and what makes them small enough for the budget, see ``configs/compare.json``.
+        plan: how all are trained, the systems, and what makes them small enough for the budget, see
+            ``configs/compare.json``.
         systems: only these of the plan; the page shows those that are done.
         on_step: called with the name of each step that begins.
 
@@ -92,7 +93,8 @@ def compare(
             raise bad_input("--systems", f"a system is one of {', '.join(known)}", name, "Correct the name.")
     dataset = _draw_training(data.resolve(), output.resolve(), budget.scans)
     for name in systems or known:
-        _run_system(name, known[name], dataset, output.resolve() / name, budget, on_step or _silent)
+        of_system = known[name] | {"train": settings.get("train", {}) | known[name].get("train", {})}
+        _run_system(name, of_system, dataset, output.resolve() / name, budget, on_step or _silent)
     rows = {name: read_table(path) for name in known if (path := output / name / "evaluation" / "cases.csv").is_file()}
     page = comparison_page(rows, settings["reference"], {name: _parameters(output / name) for name in rows}, budget)
     fine = {name: [row["dice"] for row in _of_pancreas(cases, "fine")] for name, cases in rows.items()}
