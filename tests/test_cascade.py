@@ -347,6 +347,24 @@ def test_opinions_of_both_stages_are_told_when_asked():
     assert report.opinions["volume_ml"] == pytest.approx(2.304)
 
 
+def too_dark(image_hu: torch.Tensor) -> torch.Tensor:
+    return image_hu - 80
+
+
+@pytest.mark.parametrize(("intensity", "agreement"), [(as_it_is, 1), (too_dark, 0)])
+def test_a_second_look_tells_how_far_the_segmenter_agrees_with_itself(intensity, agreement):
+    second = Stage(SimpleInferer(), downsample=2, intensity=intensity, amp=False)
+    result = cascade(opinions=True, second_look=second).run(scan(), Threshold())
+    assert result.report.opinions["second_look_dice"] == agreement
+    assert torch.equal(result.pred.as_tensor() >= 0.5, organ_mask())
+
+
+def test_nobody_looks_twice_where_no_opinions_are_asked():
+    segmenter = Threshold()
+    cascade(second_look=stage()).run(scan(), segmenter)
+    assert segmenter.calls == 1
+
+
 def test_no_opinions_are_told_unless_asked():
     assert cascade().run(scan(), Threshold()).report.opinions == {}
 

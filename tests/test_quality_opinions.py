@@ -14,6 +14,7 @@ INSIDE = Box((1, 1, 1), (7, 2, 2)), Grid((8, 3, 3), SPACING_MM)
 # The mask is the last three voxels.
 FINE = [0.0, 0.25, 0.4, 0.6, 0.8, 1.0]
 COARSE = [0.0, 0.0, 0.6, 0.4, 0.6, 1.0]
+AGAIN = [0.5, 0.5, 0.4, 0.6, 0.8, 1.0]
 
 
 def row(values: list[float]) -> torch.Tensor:
@@ -25,6 +26,7 @@ def row(values: list[float]) -> torch.Tensor:
     [
         ("coarse_fine_dice", 2 * 2 / (3 + 3)),
         ("coarse_probability", (0.4 + 0.6 + 1.0) / 3),
+        ("second_look_dice", 2 * 3 / (3 + 5)),
         ("stability_dice", 2 * 2 / (4 + 2)),
         ("expected_dice", 2 * 2.4 / (3 + 3.05)),
         ("mean_probability", 0.8),
@@ -38,17 +40,17 @@ def row(values: list[float]) -> torch.Tensor:
     ],
 )
 def test_number_is_what_a_hand_gets(name, expected):
-    assert opinions(row(FINE), *INSIDE, row(COARSE))[name] == pytest.approx(expected, abs=1e-6)
+    assert opinions(row(FINE), *INSIDE, row(COARSE), row(AGAIN))[name] == pytest.approx(expected, abs=1e-6)
 
 
 def test_an_empty_mask_has_a_volume_and_nothing_else():
-    result = opinions(row([0.0, 0.3, 0.4, 0.1, 0.0, 0.0]), *INSIDE, row(COARSE))
+    result = opinions(row([0.0, 0.3, 0.4, 0.1, 0.0, 0.0]), *INSIDE, row(COARSE), row(AGAIN))
     assert result == dict.fromkeys(OPINIONS) | {"volume_ml": 0.0}
 
 
 def test_without_a_localizer_the_rest_is_said():
     result = opinions(row(FINE), *INSIDE)
-    assert result["coarse_fine_dice"] is None and result["coarse_probability"] is None
+    assert {result[name] for name in ("coarse_fine_dice", "coarse_probability", "second_look_dice")} == {None}
     assert result["mean_probability"] == pytest.approx(0.8)
 
 

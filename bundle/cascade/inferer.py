@@ -88,7 +88,8 @@ class CascadeInferer(Inferer):
             without the organ both stages see some, but seldom in the same place. Not asked without a localizer, or of
             a fallback.
         threshold: least probability of both masks.
-        opinions: whether to tell in the report how far localizer and segmenter agree, see :mod:`bundle.quality`.
+        opinions: whether to tell in the report how far the networks' answers agree, see :mod:`bundle.quality`.
+        second_look: how the segmenter sees the region once more for that, such as on a coarser grid; None doesn't.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class CascadeInferer(Inferer):
         min_agreement_ml: float = 0.0,
         threshold: float = 0.5,
         opinions: bool = False,
+        second_look: Stage | None = None,
     ) -> None:
         super().__init__()
         stages = (localize,) if isinstance(localize, Stage) else tuple(localize)
@@ -122,6 +124,7 @@ class CascadeInferer(Inferer):
         self.min_agreement_ml = min_agreement_ml
         self.threshold = threshold
         self.opinions = opinions
+        self.second_look = second_look
 
     def __call__(  # type: ignore[override]  # MONAI allows any callable; a cascade asks the network for its device
         self, inputs: MetaTensor, network: nn.Module, *args: Any, **kwargs: Any
@@ -208,9 +211,16 @@ class CascadeInferer(Inferer):
         localization: Localization | None = None,
     ) -> _Finding:
         """Return what the segmenter finds in the regions; the report says whether that is enough."""
+        device = next(network.parameters()).device
         predictions, extra = self._segment(scan, grid, regions, growth, network, report)
-        with report.timed("paste", next(network.parameters()).device):
-            pred = self._paste(predictions, localization, grid, report, needed)
+        with report.timed("paste", device):
+            found = self._fuse(predictions, localization, grid, report, needed)
+            pred = self._nothing(grid)
+            if found is not None:
+                found.region.box.crop(pred)[...] = found.probability.cpu()
+        if found is not None and self.opinions:
+            with report.timed("opinions", device):
+                report.opinions = self._opinions(found, scan, grid, network, localization)
         return _Finding(pred, localization, extra)
 
     def _segment(
@@ -246,30 +256,40 @@ class CascadeInferer(Inferer):
                 region, output = grown, self.segment(scan, grid, grown.box, network)
         return region, output
 
-    def _paste(
+    def _fuse(
         self,
         predictions: Sequence[RegionPrediction],
         localization: Localization | None,
         grid: Grid,
         report: CascadeReport,
         needed: _Needed,
-    ) -> torch.Tensor:
-        """Return the probabilities (K, X, Y, Z) of the whole scan, on the CPU."""
-        pred = self._nothing(grid)
+    ) -> RegionPrediction | None:
+        """Return the one answer of all regions; None where it is no finding, and the report says why."""
         if not predictions:
             report.outcome, report.reason = NOT_FOUND, "there is no region to segment"
-            return pred
+            return None
         box, probability = self.fusion(predictions, localization)
-        mask = probability.amax(dim=0) >= self.threshold
-        doubt = self._doubt(mask, box, localization, grid, needed)
+        doubt = self._doubt(probability.amax(dim=0) >= self.threshold, box, localization, grid, needed)
         if doubt:
             report.outcome, report.reason = NOT_FOUND, doubt
-            return pred
-        if self.opinions:
-            coarse = None if localization is None else _coarse_probability(box, localization)
-            report.opinions = opinions(probability.amax(dim=0), box, grid, coarse, self.threshold)
-        box.crop(pred)[...] = probability.cpu()
-        return pred
+            return None
+        return RegionPrediction(Region(box), probability)
+
+    def _opinions(
+        self,
+        found: RegionPrediction,
+        scan: torch.Tensor,
+        grid: Grid,
+        network: nn.Module,
+        localization: Localization | None,
+    ) -> dict[str, float | None]:
+        box = found.region.box
+        coarse = None if localization is None else _coarse_probability(box, localization)
+        again = None
+        if self.second_look is not None:
+            again = on_scan_grid(self.second_look(scan, grid, box, network).probability, found.region).probability
+            again = again.amax(dim=0)
+        return opinions(found.probability.amax(dim=0), box, grid, coarse, again, self.threshold)
 
     def _nothing(self, grid: Grid) -> torch.Tensor:
         return torch.zeros(len(self.segment.channels), *grid.size)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-FEATURES = ("coarse_fine_dice", "mean_probability", "boundary_entropy")
+FEATURES = ("coarse_probability", "mean_probability", "second_look_dice")
 """Opinions that the calibration uses."""
 
 
@@ -42,7 +42,8 @@ def score(
     """Segment scans whose truth is known; write opinions and Dice of each."""
     from bundle.quality.score import score_scans
 
-    typer.echo(f"{len(score_scans(data, section, output, device, _show_row))} scans in {output}")
+    rows = score_scans(data, section, output, device, _show_row, _show_problem)
+    typer.echo(f"{len(rows)} scans in {output}")
 
 
 def fit(
@@ -88,3 +89,7 @@ def _show_facts(facts: Mapping[str, Any]) -> None:
 
 def _show_row(row: Mapping[str, Any]) -> None:
     typer.echo(f"{row['case']}  {row['outcome']}  Dice {row['dice']:.2f}", err=True)
+
+
+def _show_problem(problem: Exception) -> None:
+    typer.echo(f"left out: {problem}", err=True)

@@ -18,6 +18,7 @@ MIN_PIECE_ML = 0.1
 OPINIONS = (
     "coarse_fine_dice",
     "coarse_probability",
+    "second_look_dice",
     "stability_dice",
     "expected_dice",
     "mean_probability",
@@ -37,14 +38,17 @@ def opinions(
     box: Box,
     scan_grid: Grid,
     coarse: torch.Tensor | None = None,
+    again: torch.Tensor | None = None,
     threshold: float = 0.5,
 ) -> dict[str, float | None]:
     r"""Return plain numbers about the mask M = {p >= threshold}, named as in :data:`OPINIONS`.
 
-    With p the segmenter's probability and q the localizer's, A(x) = {p >= x}, sums over the voxels of the box:
+    With p the segmenter's probability, r that of its second look and q the localizer's, A(x) = {p >= x}, sums over the
+    voxels of the box:
 
     - ``coarse_fine_dice``: Dice of M and {q >= threshold}; None without ``coarse``.
     - ``coarse_probability``: mean of q in M; None without ``coarse``.
+    - ``second_look_dice``: Dice of M and {r >= threshold}; None without ``again``.
     - ``stability_dice``: Dice of A(0.3) and A(0.7).
     - ``expected_dice``: :math:`2 \sum_M p / (|M| + \sum p)`, the Dice that M would have if p were right.
     - ``mean_probability``: mean of p in M.
@@ -63,21 +67,27 @@ def opinions(
         box: voxels of the scan.
         scan_grid: the scan's own.
         coarse: (X, Y, Z), the localizer's probability on the same voxels; None where there is no localizer.
+        again: (X, Y, Z), the segmenter's probability on the same voxels when it saw the box on another grid; None
+            where it looked once.
         threshold: least probability of the mask.
     """
     empty: dict[str, float | None] = dict.fromkeys(OPINIONS) | {"volume_ml": 0.0}
     seen = tight_box(fine >= min(FAINT, threshold))
     if seen is None or not (fine >= threshold).any():
         return empty
-    # Everything happens where there is some probability: the rest of the box adds to the sums alone.
+    agreement = {
+        name: dice(fine >= threshold, (other >= threshold).to(fine.device))
+        for name, other in (("coarse_fine_dice", coarse), ("second_look_dice", again))
+        if other is not None
+    }
+    # All else happens where there is some probability: the rest of the box adds to the sum alone.
     total = float(fine.sum(dtype=torch.float64))
-    coarse_size = None if coarse is None else int((coarse >= threshold).sum())
-    fine, coarse = seen.crop(fine), None if coarse is None else seen.crop(coarse).to(fine.device)
+    fine = seen.crop(fine)
     mask = fine >= threshold
     inside = fine[mask].double()
     n = len(inside)
     sizes = _piece_sizes(mask)
-    result = empty | {
+    result = empty | agreement | {
         "stability_dice": dice(fine >= LOOSE, fine >= STRICT),
         "expected_dice": 2 * float(inside.sum()) / (n + total),
         "mean_probability": float(inside.mean()),
@@ -89,10 +99,8 @@ def opinions(
         "volume_ml": n * scan_grid.voxel_ml,
         "border_share": int(_outermost(mask, seen, box, scan_grid).sum()) / n,
     }
-    if coarse is not None and coarse_size is not None:
-        common = int((mask & (coarse >= threshold)).sum())
-        result["coarse_fine_dice"] = 2 * common / (n + coarse_size)
-        result["coarse_probability"] = float(coarse[mask].double().mean())
+    if coarse is not None:
+        result["coarse_probability"] = float(seen.crop(coarse).to(fine.device)[mask].double().mean())
     return result
 
 

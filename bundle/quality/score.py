@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bundle.cascade.report import CascadeReport
-from bundle.errors import bad_input
+from bundle.errors import InputError, bad_input
 from bundle.evaluation.tables import write_table
 from bundle.quality.opinions import OPINIONS, dice
 from bundle.read import case_name, load_datalist, read_label
@@ -25,10 +25,12 @@ def score_scans(
     output: Path,
     device: str = "auto",
     on_scan: Callable[[Mapping[str, Any]], None] | None = None,
+    on_problem: Callable[[InputError], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Segment the labelled scans of a data set and return a row for each, with :data:`COLUMNS`.
 
-    Scans that ``output`` names already are not segmented again, so that several data sets can go into one table.
+    Scans that ``output`` names already are not segmented again, so that several data sets can go into one table. A scan
+    that cannot be read is left out.
 
     Args:
         data: folder with dataset.json; what rendering noted of a scan in ``facts`` joins its row.
@@ -36,6 +38,7 @@ def score_scans(
         output: CSV, written anew after each scan.
         device: ``auto``, ``cpu`` or ``cuda``.
         on_scan: called with each new row.
+        on_problem: called with what is wrong with a scan that is left out.
 
     Raises:
         InputError: what :func:`~bundle.read.load_datalist` raises.
@@ -49,8 +52,13 @@ def score_scans(
     segmenter = Segmenter(device=device) if cases else None
     for case in cases:
         assert segmenter is not None
-        result = segmenter(case["image"])
-        found, truth = result.mask.numpy()[0] > 0, read_label(case["label"]).numpy()[0] == 1
+        try:
+            result, label = segmenter(case["image"]), read_label(case["label"])
+        except InputError as error:
+            if on_problem is not None:
+                on_problem(error)
+            continue
+        found, truth = result.mask.numpy()[0] > 0, label.numpy()[0] == 1
         row = {
             "case": case_name(case["image"]),
             "patient": case["patient"],
