@@ -120,14 +120,20 @@ class HalfFound:
         return SimpleNamespace(mask=mask, outcome="ok")
 
 
-def test_scans_are_scored_once(tmp_path, monkeypatch):
-    monkeypatch.setattr("bundle.segmentation.Segmenter", HalfFound)
+def write_test_set(folder: Path, *names: str) -> None:
     label = np.zeros((8, 8, 8), dtype=np.uint8)
     label[2:6, 0, 0] = 1
-    for folder in ("imagesTs", "labelsTs"):
-        write_nifti(label, np.eye(4), tmp_path / folder / "s.nii.gz")
-    entry = {"image": "./imagesTs/s.nii.gz", "label": "./labelsTs/s.nii.gz", "patient": "p"}
-    (tmp_path / "dataset.json").write_text(json.dumps({"training": [], "test": [entry]}))
+    files = {name: {"image": f"./imagesTs/{name}.nii.gz", "label": f"./labelsTs/{name}.nii.gz"} for name in names}
+    for paths in files.values():
+        for path in paths.values():
+            write_nifti(label, np.eye(4), folder / path)
+    entries = [paths | {"patient": "p"} for paths in files.values()]
+    (folder / "dataset.json").write_text(json.dumps({"training": [], "test": entries}))
+
+
+def test_scans_are_scored_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("bundle.segmentation.Segmenter", HalfFound)
+    write_test_set(tmp_path, "s")
     (tmp_path / "facts").mkdir()
     (tmp_path / "facts" / "s.json").write_text(json.dumps({"noise_hu": 7.5, "phase": "late"}))
     for _ in range(2):
@@ -135,3 +141,13 @@ def test_scans_are_scored_once(tmp_path, monkeypatch):
     assert HalfFound.calls == 1
     names = ("case", "dice", "label_ml", "noise_hu", "phase")
     assert [rows[0][name] for name in names] == ["s", 0.5, 0.004, 7.5, "late"]
+
+
+def test_a_scan_that_cannot_be_read_does_not_keep_the_others_from_their_score(tmp_path, monkeypatch):
+    monkeypatch.setattr("bundle.segmentation.Segmenter", HalfFound)
+    write_test_set(tmp_path, "broken", "s")
+    (tmp_path / "labelsTs" / "broken.nii.gz").write_bytes(b"no image")
+    problems: list[InputError] = []
+    rows = score_scans(tmp_path, "test", tmp_path / "s.csv", on_problem=problems.append)
+    assert [row["case"] for row in rows] == ["s"]
+    assert "broken.nii.gz" in str(problems[0])
