@@ -11,7 +11,8 @@ import torch
 
 from bundle.errors import InputError
 from bundle.evaluation import compare as module
-from bundle.evaluation.compare import Budget, compare, comparison_page
+from bundle.evaluation.compare import Budget, compare
+from bundle.evaluation.comparison_page import Trained, comparison_parts
 
 BUDGET = Budget(minutes=1, threads=1)
 
@@ -26,7 +27,8 @@ def rows(*dice: float) -> list[dict]:
 
 
 def page(**systems: list[dict]) -> str:
-    return comparison_page(systems, "default", dict.fromkeys(systems, 2_300_000), BUDGET)
+    trained = dict.fromkeys(systems, Trained(2_300_000, {"segmenter": 1500}))
+    return "\n\n".join(comparison_parts(systems, "default", trained, str(BUDGET)).values())
 
 
 def test_each_system_has_its_mean_and_spread():
@@ -38,7 +40,15 @@ def test_differences_are_paired_by_case():
 
 
 def test_what_was_not_measured_is_a_dash():
-    assert page(default=rows(0.6, 0.8)).splitlines()[4].endswith("| – | – | – | – | – | 2.30 |")
+    assert "| – | – | – | – | – | 2.30 |\n" in page(default=rows(0.6, 0.8))
+
+
+def test_the_cascade_is_paired_with_its_own_coarse_stage():
+    assert "| default | 2 | +0.350 | 0.300 to 0.400 |" in page(default=rows(0.6, 0.8))
+
+
+def test_the_steps_that_the_time_was_enough_for_are_told():
+    assert "| default | – | 1500 |" in page(default=rows(0.6, 0.8))
 
 
 def test_what_the_papers_report_is_marked_as_theirs():
@@ -98,7 +108,19 @@ def test_what_is_done_is_not_done_again(steps, tmp_path):
     for _ in range(2):
         compare(tmp_path, tmp_path / "out", BUDGET, systems=["default"])
     assert len(steps) == 3
-    assert (tmp_path / "out" / "comparison.md").is_file() and (tmp_path / "out" / "comparison.png").is_file()
+    assert {path.name for path in (tmp_path / "out").glob("comparison*")} == {
+        "comparison.md", "comparison.png", "comparison_costs.png"
+    }
+
+
+def test_a_page_of_the_documentation_gets_tables_and_pictures(steps, tmp_path):
+    page = tmp_path / "docs" / "comparison.md"
+    page.parent.mkdir()
+    places = "\n".join(f"<!-- {name} -->\n<!-- end -->" for name in ("budget", "systems", "differences", "published"))
+    page.write_text(f"before\n{places}\nafter\n")
+    compare(tmp_path, tmp_path / "out", BUDGET, systems=["default"], page=page)
+    assert "| default | – | 0.550 ± 0.071" in page.read_text()
+    assert (page.parent / "images" / "comparison.png").is_file()
 
 
 def test_a_share_of_the_training_scans_is_drawn(steps, tmp_path):

@@ -13,13 +13,14 @@ from monai.data import MetaTensor
 
 from bundle.cascade.report import CascadeReport
 from bundle.errors import InputError
+from bundle.evaluation.markdown import fill_in
 from bundle.evaluation.tables import write_table
 from bundle.files import write_nifti
 from bundle.quality.calibration import Calibration
 from bundle.quality.graded import GRADES, plan_grades
 from bundle.quality.masks import NETWORKS, VOTE
 from bundle.quality.opinions import OPINIONS
-from bundle.quality.page import fill_in, real_tables, rendered_tables
+from bundle.quality.page import real_tables, rendered_tables
 from bundle.quality.score import COLUMNS, read_rows, score_scans, with_mask
 
 MODEL = Calibration(("mean_probability",), (0.0,), (1.0,), (1.0,), 0.0, ((0.0, 0.0), (1.0, 1.0)))

@@ -39,6 +39,7 @@ def compare(
     scans: Annotated[int | None, typer.Option(help="Of the training set, drawn by chance; all, if not given.")] = None,
     systems: Annotated[str, typer.Option(help="Only these of the plan: default,zhu2018,...; all, if none.")] = "",
     plan: Annotated[Path | None, typer.Option(help="Systems and sizes; configs/compare.json if not given.")] = None,
+    page: Annotated[Path | None, typer.Option(help="A page whose tables and pictures are replaced, too.")] = None,
 ) -> None:
     """Train all systems for the same time on the same scans and score them on the same held-out scans.
 
@@ -49,7 +50,7 @@ def compare(
     chosen = [name.strip() for name in systems.split(",") if name.strip()]
     console = Console(stderr=True)
     plan = plan or CONFIGS / "compare.json"
-    typer.echo(compare(data, output, Budget(minutes, threads, scans), plan, chosen, console.print))
+    typer.echo(compare(data, output, Budget(minutes, threads, scans), plan, chosen, page, console.print))
 
 
 def real_ct(

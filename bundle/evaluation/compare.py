@@ -15,28 +15,17 @@ from typing import Any
 import torch
 
 from bundle.errors import bad_input
-from bundle.evaluation.markdown import markdown_table
-from bundle.evaluation.plot import plot_groups
-from bundle.evaluation.summary import describe, has_pancreas, paired_tests, spread
-from bundle.evaluation.tables import Row, read_table
+from bundle.evaluation.comparison_page import STAGES, Trained, comparison_parts, draw_comparison
+from bundle.evaluation.markdown import fill_in
+from bundle.evaluation.tables import read_table
 from bundle.files import write_text
 from bundle.read.datalist import DATASET_FILE, SECTIONS, load_datalist
 
 BUNDLE_ROOT = Path(__file__).parents[2]
 CONFIGS = BUNDLE_ROOT / "configs"
 
-PUBLISHED = {
-    "xue2019": (71.9, "85.9, with CRF 86.4"),
-    "zhao2019": (81.4, "85.99 ± 4.51"),
-    "cai2018": (None, "83.7 ± 5.1"),
-    "zhu2018": (83.18, "84.59 ± 4.86"),
-    "roth2018": (None, "76.8 ± 9.4"),
-}
-"""Dice in percent on NIH Pancreas-CT that each paper reports, coarse and fine; on other scans than ours."""
-
 _HUGE = 10**6
 _CLOCKS = {"wall": "of time on the wall", "processor": "of processor time"}
-_COLUMNS = ("coarse", "fine", "fine, true region", "ROI recall", "s localize", "s segment", "peak MB", "parameters, M")
 
 
 @dataclass(frozen=True)
@@ -60,6 +49,9 @@ class Budget:
         """What measures the minutes, see :class:`~bundle.training.TimeBudget`."""
         return "wall" if torch.cuda.is_available() else "processor"
 
+    def __str__(self) -> str:
+        return f"{self.minutes:g} min ({_CLOCKS[self.clock]})" + (f" on {self.scans} scans" if self.scans else "")
+
 
 def compare(
     data: Path,
@@ -67,9 +59,10 @@ def compare(
     budget: Budget,
     plan: Path = CONFIGS / "compare.json",
     systems: Sequence[str] = (),
+    page: Path | None = None,
     on_step: Callable[[str], None] | None = None,
 ) -> str:
-    """Train and score what is missing, write ``comparison.md`` and ``comparison.png`` to ``output``, return the page.
+    """Train and score what is missing, write ``comparison.md`` and its pictures to ``output``, return the page.
 
     Every step is a command of its own, ``python -m monai.bundle run``, with its log beside its results. A step that is
     done is not done again, an interrupted training goes on where it was.
@@ -81,6 +74,8 @@ def compare(
         plan: how all are trained, the systems, and what makes them small enough for the budget, see
             ``configs/compare.json``.
         systems: only these of the plan; the page shows those that are done.
+        page: a page whose tables are replaced, too, see :func:`~bundle.evaluation.markdown.fill_in`; the pictures go
+            to the folder ``images`` beside it.
         on_step: called with the name of each step that begins.
 
     Raises:
@@ -96,44 +91,15 @@ def compare(
         of_system = known[name] | {"train": settings.get("train", {}) | known[name].get("train", {})}
         _run_system(name, of_system, dataset, output.resolve() / name, budget, on_step or _silent)
     rows = {name: read_table(path) for name in known if (path := output / name / "evaluation" / "cases.csv").is_file()}
-    page = comparison_page(rows, settings["reference"], {name: _parameters(output / name) for name in rows}, budget)
-    fine = {name: [row["dice"] for row in _of_pancreas(cases, "fine")] for name, cases in rows.items()}
-    plot_groups(fine, "Dice of the held-out scans", output / "comparison.png")
-    write_text(page, output / "comparison.md")
-    return page
-
-
-def comparison_page(
-    rows: Mapping[str, Sequence[Row]], reference: str, parameters: Mapping[str, int], budget: Budget
-) -> str:
-    """Return the tables as Markdown.
-
-    Args:
-        rows: of ``cases.csv``, by system.
-        reference: the system that the others are compared to, pair by pair.
-        parameters: of all networks, by system.
-        budget: of each stage.
-    """
-    systems = [[name, *_cells(cases, parameters[name])] for name, cases in rows.items()]
-    others = [name for name in rows if name != reference and reference in rows]
-    published = [[name, "–" if coarse is None else coarse, fine] for name, (coarse, fine) in PUBLISHED.items()]
-    lines = [
-        f"Each stage was trained for {budget.minutes:g} min ({_CLOCKS[budget.clock]})"
-        + (f" on {budget.scans} scans" if budget.scans else "")
-        + ". Dice: mean ± sd [min, max].",
-        "",
-        markdown_table(["system", *_COLUMNS], systems),
-        "",
-        markdown_table(
-            [f"{reference} minus", "n", "difference of Dice", "95 % interval", "Wilcoxon p"],
-            [_difference(name, rows, reference) for name in others],
-        ),
-        "",
-        "What the papers report on NIH Pancreas-CT, Dice in percent, **theirs, on other scans**:",
-        "",
-        markdown_table(["system", "coarse", "fine"], published),
-    ]
-    return "\n".join(lines) + "\n"
+    trained = {name: _trained(output / name) for name in rows}
+    parts = comparison_parts(rows, settings["reference"], trained, str(budget))
+    draw_comparison(rows, output)
+    if page is not None:
+        fill_in(page, parts)
+        draw_comparison(rows, page.parent / "images")
+    text = "\n\n".join(parts.values()) + "\n"
+    write_text(text, output / "comparison.md")
+    return text
 
 
 def _draw_training(data: Path, output: Path, count: int | None) -> Path:
@@ -196,39 +162,17 @@ def _run(run_id: str, files: Sequence[str], overrides: Mapping[str, Any], log: P
         raise bad_input(log, rule, " ".join(last), "Read the log, then call it again.")
 
 
-def _of_pancreas(rows: Sequence[Row], stage: str) -> list[Row]:
-    return [row for row in rows if row["stage"] == stage and has_pancreas(row)]
-
-
-def _cells(rows: Sequence[Row], parameters: int) -> list[str]:
-    fine = _of_pancreas(rows, "fine")
-    scores = [_score(_of_pancreas(rows, stage), "dice") for stage in ("coarse", "fine", "fine_true_region")]
-    columns = (("seconds_localize", 1), ("seconds_segment", 1), ("peak_memory_mb", 0))
-    costs = [_mean(fine, column, digits) for column, digits in columns]
-    return [*scores, _score(fine, "roi_recall"), *costs, f"{parameters / 1e6:.2f}"]
-
-
-def _score(rows: Sequence[Row], column: str) -> str:
-    return spread(describe([row[column] for row in rows if column in row]))
-
-
-def _mean(rows: Sequence[Row], column: str, digits: int) -> str:
-    stats = describe([row[column] for row in rows if column in row])
-    return f"{stats['mean']:.{digits}f}" if stats["n"] else "–"
-
-
-def _difference(name: str, rows: Mapping[str, Sequence[Row]], reference: str) -> list[str]:
-    of_reference, of_other = (
-        {row["case"]: row["dice"] for row in _of_pancreas(rows[system], "fine")} for system in (reference, name)
+def _trained(folder: Path) -> Trained:
+    weights = (folder / "models").glob("*.pt")
+    states = {stage: folder / "training" / f"{stage}_resume.pt" for stage in STAGES}
+    return Trained(
+        sum(value.numel() for path in weights for value in torch.load(path, weights_only=True).values()),
+        {
+            stage: torch.load(path, map_location="cpu", weights_only=True)["trainer"]["iteration"]
+            for stage, path in states.items()
+            if path.is_file()
+        },
     )
-    test = paired_tests([of_reference[case] - of_other[case] for case in of_reference if case in of_other])
-    interval = f"{test['low_95']:.3f} to {test['high_95']:.3f}"
-    return [name, str(test["n"]), f"{test['mean_difference']:+.3f}", interval, f"{test['wilcoxon_p']:.2g}"]
-
-
-def _parameters(folder: Path) -> int:
-    files = (folder / "models").glob("*.pt")
-    return sum(value.numel() for path in files for value in torch.load(path, weights_only=True).values())
 
 
 def _silent(step: str) -> None:

@@ -1,4 +1,4 @@
-"""Pictures of evaluations: Dice by stage and what the region keeps of the truth, or values by group."""
+"""Pictures of evaluations: Dice by stage and what the region keeps of the truth, values by group, scores by cost."""
 
 from __future__ import annotations
 
@@ -43,6 +43,27 @@ def plot_groups(groups: Mapping[str, Sequence[float]], label: str, path: Path) -
     _strips(axes, groups)
     axes.set_ylabel(label)
     axes.set_ylim(-0.02, 1.02)
+    with replacing(path) as temporary:
+        figure.savefig(temporary)
+
+
+def plot_costs(points: Mapping[str, tuple[float, float]], cost: str, score: str, path: Path) -> None:
+    """Write a PNG: what each costs (to the right, logarithmic) and scores (from 0 to 1), with its name.
+
+    Points without a cost are left out.
+    """
+    figure = Figure(figsize=(7, 4.5), dpi=120, layout="constrained")
+    axes = figure.subplots()
+    for name, (seconds, value) in points.items():
+        if seconds > 0:
+            axes.plot(seconds, value, "o")
+            axes.annotate(name, (seconds, value), xytext=(6, 4), textcoords="offset points")
+    axes.set_xscale("log")
+    axes.set_xlabel(cost)
+    axes.set_ylabel(score)
+    axes.set_ylim(-0.02, 1.02)
+    axes.margins(x=0.2)
+    axes.grid(alpha=0.3)
     with replacing(path) as temporary:
         figure.savefig(temporary)
 

@@ -69,9 +69,10 @@ def page(
     calibration: Annotated[Path | None, typer.Option(help="The bundle's own if not given.")] = None,
 ) -> None:
     """Write tables and pictures of docs/quality.md anew."""
+    from bundle.evaluation.markdown import fill_in
     from bundle.quality.calibration import Calibration
     from bundle.quality.masks import agreement_rows
-    from bundle.quality.page import fill_in, real_tables, rendered_tables
+    from bundle.quality.page import real_tables, rendered_tables
     from bundle.quality.predict import CALIBRATION
     from bundle.quality.score import read_rows
 

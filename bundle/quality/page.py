@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from bundle.errors import bad_input
 from bundle.evaluation.markdown import markdown_table
-from bundle.files import write_text
 from bundle.quality.calibration import Calibration, fit
 from bundle.quality.curves import BAD_DICE, auroc, auroc_interval
 from bundle.quality.masks import VOTE
@@ -82,24 +79,6 @@ def real_tables(rows: Sequence[Row], images: Path) -> dict[str, str]:
     plot_quality(shown, images / REAL_PICTURE, pooled="together")
     heading = ("masks", *_COLUMNS[:3], "AUROC: agreement with the others", "AUROC: agreement of all pairs")
     return {"real": markdown_table((*heading, "AUROC: predicted Dice", _COLUMNS[-1]), lines)}
-
-
-def fill_in(page: Path, parts: Mapping[str, str]) -> None:
-    """Replace what stands between ``<!-- NAME -->`` and ``<!-- end -->`` in a page by the parts of that name.
-
-    Raises:
-        InputError: no such page, or it has no place for a part.
-    """
-    if not page.is_file():
-        raise bad_input(page, "the page exists", "no such file", "Run from a clone of the bundle.")
-    text = page.read_text(encoding="utf-8")
-    for name, part in parts.items():
-        place = re.compile(rf"(<!-- {re.escape(name)} -->\n).*?(<!-- end -->)", re.DOTALL)
-        found = place.search(text)
-        if found is None:
-            raise bad_input(page, f"it has a place for '{name}'", "none", f"Add <!-- {name} --> and <!-- end -->.")
-        text = f"{text[:found.end(1)]}{part}\n{text[found.start(2):]}"
-    write_text(text, page)
 
 
 def _held_out(rows: Sequence[Row]) -> list[tuple[Row, float]]:
