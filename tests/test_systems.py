@@ -7,44 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from ignite.engine import Events
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from bundle.cascade import CascadeReport
-from tests.phantoms import ROOT, common_settings, write_dataset
-
-SYSTEMS: dict[str, dict] = {
-    "cai2018": {
-        "cnn#units": 2,
-        "width": 0.125,
-        "segmenter_patch#patch_size": [64, 64, 8],
-        "learning_rate": 0.02,
-    },
-    "roth2018": {
-        "width": 0.0625,
-        "localize#inferer#output_size": [36, 36, 36],
-        "segment#inferer#output_size": [36, 36, 36],
-        "stride": None,
-        "segmenter_patch#patch_size": [92, 92, 92],
-    },
-    "xue2019": {
-        "width": 0.0625,
-        "step": [64, 64, 16],
-        "batch_size": 4,
-        "crf#iterations": 1,
-        "crf#step": 1,
-    },
-    "zhao2019": {"width": 0.0625, "learning_rate": 0.01},
-    "zhu2018": {
-        "width": 0.125,
-        "localize#inferer#count": 0,
-        "segment#inferer#count": 1,
-        "segmenter_patch#patch_size": [32, 32, 32],
-        "localizer_patch#patch_size": [48, 48, 48],
-        "learning_rate": 0.05,
-    },
-}
-"""What makes a system small, by name."""
+from tests.phantoms import ROOT, write_dataset
+from tests.tiny_systems import SYSTEMS, files, infer, overrides, stages, train
 
 
 @pytest.fixture(scope="module")
@@ -56,32 +23,6 @@ def dataset(tmp_path_factory) -> Path:
 def foreign_folder(tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-
-
-def files(*names: str) -> list[str]:
-    return [str(ROOT / "configs" / name) for name in names]
-
-
-def overrides(system: str, dataset: Path, output: Path, **more) -> dict:
-    return common_settings(dataset, output) | {"amp": False} | SYSTEMS[system] | more
-
-
-def train(system: str, stage: str, dataset: Path, output: Path, **more) -> list[float]:
-    """Losses of a few epochs."""
-    stage_files = ["train_localizer.json"] if stage == "localizer" else []
-    settings = overrides(system, dataset, output, max_epochs=5, val_interval=5) | more
-    names = files("train.json", *stage_files, f"system_{system}.json")
-    work = ConfigWorkflow(names, workflow_type="train", logging_file=False, **settings)
-    work.initialize()
-    values: list[float] = []
-    work.trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda e: values.append(e.state.output[0]["loss"]))
-    work.run()
-    work.finalize()
-    return values
-
-
-def stages(system: str) -> tuple[str, ...]:
-    return ("segmenter",) if system == "cai2018" else ("localizer", "segmenter")
 
 
 @pytest.fixture(scope="module", params=sorted(SYSTEMS))
@@ -108,12 +49,7 @@ def test_weights_are_named_after_the_system(trained):
 
 def test_inference_ends_in_a_typed_outcome(trained, dataset, tmp_path):
     system, output, _ = trained
-    settings = overrides(system, dataset, tmp_path, ckpt_dir=str(output / "models"), batch_size=1)
-    work = ConfigWorkflow(
-        files("inference.json", f"system_{system}.json"), workflow_type="infer", logging_file=False, **settings
-    )
-    work.initialize()
-    work.run()
+    work = infer(system, output / "models", dataset, tmp_path)
     pred = work.evaluator.state.output[0]["pred"]
     assert pred.shape == (1, 64, 64, 64)
     assert CascadeReport.from_json(pred.meta["cascade"]).outcome in ("ok", "not_found")
