@@ -110,6 +110,15 @@ def test_slab_is_as_long_as_asked():
     assert rendered.image_hu.shape[2] == 10  # slices of 4 mm
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_slab_holds_its_share_of_the_gland(seed):
+    # Slices 16 to 21 hold 48 voxels each, 30 a thousandth of that: a slab about it would show next to nothing.
+    painted = block()
+    painted.label[24, 20, 30] = Tissue.PANCREAS
+    rendered = scan(seed, painted, share_slab=1.0, slab_mm=(40.0, 40.0), slab_gland_share=0.25)
+    assert int((rendered.label == Tissue.PANCREAS).sum()) >= 0.2 * int((scan().label == Tissue.PANCREAS).sum())
+
+
 def test_matrix_is_limited():
     assert max(scan(max_matrix=32, in_plane_spacing_mm=(2.0, 9.0)).image_hu.shape[:2]) <= 32
 

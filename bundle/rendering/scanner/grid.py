@@ -60,7 +60,8 @@ def draw_length(
         InputError: a scan without pancreas was drawn and the body ends too close to the gland, above and below.
     """
     length_mm = len(label) * spacing_mm
-    gland = (label == Tissue.PANCREAS).flatten(1).any(1).nonzero()
+    gland_voxels = (label == Tissue.PANCREAS).flatten(1).sum(1)
+    gland = gland_voxels.nonzero()
     low_mm, high_mm = (float(gland[0]) * spacing_mm, float(gland[-1] + 1) * spacing_mm) if len(gland) else (0.0, 0.0)
     without = chance(generator, settings.share_without_pancreas)
     slab = chance(generator, settings.share_slab)
@@ -68,13 +69,24 @@ def draw_length(
         return *_beside_gland(low_mm, high_mm, length_mm, thickness_mm, generator, settings), "without pancreas"
     if slab:
         wanted_mm = min(max(uniform(generator, *settings.slab_mm), MIN_SLICES * thickness_mm), length_mm)
-        middle_mm = uniform(generator, low_mm, high_mm) if len(gland) else uniform(generator, 0, length_mm)
+        middles_mm = (0.0, length_mm)
+        if len(gland):
+            first_mm, last_mm = _holding(gland_voxels, settings.slab_gland_share, spacing_mm)
+            middles_mm = max(low_mm, first_mm - wanted_mm / 2), min(high_mm, last_mm + wanted_mm / 2)
+        middle_mm = uniform(generator, *middles_mm)
         bottom_mm = min(max(middle_mm - wanted_mm / 2, 0.0), length_mm - wanted_mm)
         return bottom_mm, bottom_mm + wanted_mm, "slab"
     spare_below_mm, spare_above_mm = max(low_mm - 25, 0.0), max(length_mm - high_mm - 25, 0.0)
     bottom_mm = uniform(generator, 0, 0.9) ** 2 * spare_below_mm if len(gland) else 0.0
     cut_mm = uniform(generator, 0, 0.9) ** 2 * spare_above_mm if len(gland) else 0.0
     return bottom_mm, length_mm - cut_mm, "abdomen"
+
+
+def _holding(gland_voxels: Tensor, share: float, spacing_mm: float) -> tuple[float, float]:
+    """Return how high a slab must reach, and how low, to hold that share of the gland, in mm."""
+    below = gland_voxels.cumsum(0) / gland_voxels.sum()
+    first, last = int((below < share).sum()), int((below <= 1 - share).sum())
+    return (first + 1) * spacing_mm, last * spacing_mm
 
 
 def draw_grid(

@@ -20,6 +20,7 @@ class ScannerSettings:
         max_matrix: largest number of rows and columns; the field of view is cut to it.
         share_overlapping: slices closer than they are thick.
         share_slab: thin slab across the pancreas, ``slab_mm`` long, rather than the abdomen.
+        slab_gland_share: of the gland that a slab holds at least, as far as it is long enough.
         share_without_pancreas: scan cut above or below the gland, ``gap_mm`` away from it.
         share_lateral_crop: field of view narrower than the body.
         noise_hu: standard deviation of the noise, mean over the body; drawn log-uniformly.
@@ -40,6 +41,7 @@ class ScannerSettings:
     share_overlapping: float = 0.2
     share_slab: float = 0.25
     slab_mm: tuple[float, float] = (30.0, 120.0)
+    slab_gland_share: float = 0.15
     share_without_pancreas: float = 0.0
     gap_mm: tuple[float, float] = (8.0, 40.0)
     share_lateral_crop: float = 0.15
@@ -65,5 +67,5 @@ class ScannerSettings:
         elif isinstance(value, tuple):
             if not 0 < value[0] <= value[1]:
                 raise bad_input(name, "a range is (low, high) with 0 < low <= high", value, "Swap or correct it.")
-        elif name.startswith("share_") and not 0 <= value <= 1:
+        elif "share" in name and not 0 <= value <= 1:
             raise bad_input(name, "a share lies between 0 and 1", value, "Correct it.")
