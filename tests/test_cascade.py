@@ -51,6 +51,10 @@ def as_it_is(image_hu: torch.Tensor) -> torch.Tensor:
     return image_hu
 
 
+def too_dark(image_hu: torch.Tensor) -> torch.Tensor:
+    return image_hu - 80
+
+
 def stage(**settings) -> Stage:
     return Stage(SimpleInferer(), intensity=as_it_is, amp=False, **settings)
 
@@ -335,6 +339,17 @@ def test_what_the_localizer_does_not_see_is_no_agreement():
     assert report.reason == "localizer and segmenter agree on 0.0 ml of pancreas only, more than 0.1 ml are needed"
 
 
+@pytest.mark.parametrize(("needed_ml", "outcome"), [(1.1, "ok"), (1.2, "not_found")])
+def test_the_second_look_must_agree_too(needed_ml, outcome):
+    # It sees the upper half of the organ, which lies above 100 HU once half of it is made brighter: 1.152 ml.
+    image = scan()
+    image[..., ORGAN.start[2] + 3 : ORGAN.stop[2]] *= 1.5
+    again = Stage(SimpleInferer(), intensity=too_dark, amp=False)
+    result = cascade(second_look=again, min_agreement_ml=needed_ml).run(image, Threshold())
+    assert result.report.outcome == outcome
+    assert torch.equal(result.pred.as_tensor() >= 0.5, organ_mask()) == (outcome == "ok")
+
+
 def test_what_a_fallback_finds_needs_no_agreement():
     settings = {"localizer": Threshold(1000), "fallbacks": [EVERYWHERE], "min_agreement_ml": 0.1}
     assert cascade(**settings).run(scan(), Threshold()).report.outcome == "ok"
@@ -345,10 +360,6 @@ def test_opinions_of_both_stages_are_told_when_asked():
     assert CascadeReport.from_json(report.to_json()).opinions == report.opinions
     assert report.opinions["coarse_fine_dice"] == 1
     assert report.opinions["volume_ml"] == pytest.approx(2.304)
-
-
-def too_dark(image_hu: torch.Tensor) -> torch.Tensor:
-    return image_hu - 80
 
 
 @pytest.mark.parametrize(("intensity", "agreement"), [(as_it_is, 1), (too_dark, 0)])

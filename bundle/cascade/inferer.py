@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from monai.data import MetaTensor
@@ -12,6 +12,7 @@ from monai.inferers import Inferer
 from torch import nn
 
 from bundle.cascade.fallback import Fallback
+from bundle.cascade.finding import Needed, Views
 from bundle.cascade.fusion import Fusion, RegionPrediction, Replace, on_scan_grid
 from bundle.cascade.growth import Growth
 from bundle.cascade.region import Localization, Region, at_voxels, whole_scan
@@ -49,13 +50,6 @@ class CascadeResult:
         return resample(self.localization.probability[:1], self.localization.scan_grid.size)[None]
 
 
-class _Needed(NamedTuple):
-    """What makes a mask a finding, see :class:`CascadeInferer`."""
-
-    volume_ml: float
-    agreement_ml: float = 0.0
-
-
 @dataclass(frozen=True)
 class _Finding:
     """Probabilities (K, X, Y, Z) of the whole scan on the CPU, what localizer and other heads said."""
@@ -84,12 +78,12 @@ class CascadeInferer(Inferer):
             outcome is ``outside_field_of_view``. Not asked of a localizer that sees no organs.
         growth: makes a region larger where the organ reaches its wall, and has it segmented again; None never does.
         min_volume_ml: a mask of no more than this volume counts as not found and becomes empty.
-        min_agreement_ml: so does one of which no more than this volume is the localizer's opinion, too: in scans
-            without the organ both stages see some, but seldom in the same place. Not asked without a localizer, or of
-            a fallback.
-        threshold: least probability of both masks.
+        min_agreement_ml: so does one of which localizer and second look find no more than this volume, too: in scans
+            without the organ all see some, but seldom in the same place. Not asked without a localizer, or of a
+            fallback.
+        threshold: least probability of all masks.
         opinions: whether to tell in the report how far the networks' answers agree, see :mod:`bundle.quality`.
-        second_look: how the segmenter sees the region once more for that, such as on a coarser grid; None doesn't.
+        second_look: how the segmenter sees the region once more for both, such as on a coarser grid; None doesn't.
     """
 
     def __init__(
@@ -147,7 +141,7 @@ class CascadeInferer(Inferer):
         scan, grid = _scan_and_grid(inputs)
         report = CascadeReport()
         if regions is not None:
-            finding = self._examine(scan, grid, regions, network, report, _Needed(self.min_volume_ml))
+            finding = self._examine(scan, grid, regions, network, report, Needed(self.min_volume_ml))
         else:
             finding = self._find(scan, grid, network, report)
         report.peak_memory_mb = peak_memory_mb()
@@ -164,7 +158,7 @@ class CascadeInferer(Inferer):
             report.outcome, report.reason = OUTSIDE_FIELD_OF_VIEW, outside
             return _Finding(self._nothing(grid), localization)
         if regions or localization is None:
-            needed = _Needed(self.min_volume_ml, self.min_agreement_ml)
+            needed = Needed(self.min_volume_ml, self.min_agreement_ml)
             finding = self._examine(scan, grid, regions, network, report, needed, self.growth, localization)
             if outside and report.outcome == NOT_FOUND:
                 report.outcome, report.reason = OUTSIDE_FIELD_OF_VIEW, outside
@@ -172,7 +166,7 @@ class CascadeInferer(Inferer):
         best = float(localization.probability.max())
         for fallback in self.fallbacks:
             report.outcome, report.boxes, report.fallback = OK, [], fallback.name
-            others, needed = fallback.region_rule(localization), _Needed(fallback.min_volume_ml)
+            others, needed = fallback.region_rule(localization), Needed(fallback.min_volume_ml)
             finding = self._examine(scan, grid, others, network, report, needed, self.growth, localization)
             if report.outcome == OK:
                 report.reason = f"the localizer found no pancreas; {fallback.name} did"
@@ -206,21 +200,34 @@ class CascadeInferer(Inferer):
         regions: Sequence[Region],
         network: nn.Module,
         report: CascadeReport,
-        needed: _Needed,
+        needed: Needed,
         growth: Growth | None = None,
         localization: Localization | None = None,
     ) -> _Finding:
         """Return what the segmenter finds in the regions; the report says whether that is enough."""
         device = next(network.parameters()).device
         predictions, extra = self._segment(scan, grid, regions, growth, network, report)
+        pred = self._nothing(grid)
+        if not predictions:
+            report.outcome, report.reason = NOT_FOUND, "there is no region to segment"
+            return _Finding(pred, localization, extra)
         with report.timed("paste", device):
-            found = self._fuse(predictions, localization, grid, report, needed)
-            pred = self._nothing(grid)
-            if found is not None:
-                found.region.box.crop(pred)[...] = found.probability.cpu()
-        if found is not None and self.opinions:
-            with report.timed("opinions", device):
-                report.opinions = self._opinions(found, scan, grid, network, localization)
+            box, probability = self.fusion(predictions, localization)
+            coarse = None if localization is None else _coarse_probability(box, localization)
+            views = Views(box, grid, self.threshold, probability.amax(dim=0), coarse)
+        doubt = needed.doubt_of_volume(views)
+        if not doubt and self.second_look is not None and (self.opinions or needed.agreement_ml):
+            with report.timed("second_look", device):
+                again = self.second_look(scan, grid, box, network)
+                views.again = on_scan_grid(again.probability, Region(box)).probability.amax(dim=0)
+        doubt = doubt or needed.doubt_of_agreement(views)
+        if doubt:
+            report.outcome, report.reason = NOT_FOUND, doubt
+            return _Finding(pred, localization, extra)
+        with report.timed("paste", device):
+            box.crop(pred)[...] = probability.cpu()
+            if self.opinions:
+                report.opinions = opinions(views.fine, box, grid, coarse, views.again, self.threshold)
         return _Finding(pred, localization, extra)
 
     def _segment(
@@ -256,65 +263,8 @@ class CascadeInferer(Inferer):
                 region, output = grown, self.segment(scan, grid, grown.box, network)
         return region, output
 
-    def _fuse(
-        self,
-        predictions: Sequence[RegionPrediction],
-        localization: Localization | None,
-        grid: Grid,
-        report: CascadeReport,
-        needed: _Needed,
-    ) -> RegionPrediction | None:
-        """Return the one answer of all regions; None where it is no finding, and the report says why."""
-        if not predictions:
-            report.outcome, report.reason = NOT_FOUND, "there is no region to segment"
-            return None
-        box, probability = self.fusion(predictions, localization)
-        doubt = self._doubt(probability.amax(dim=0) >= self.threshold, box, localization, grid, needed)
-        if doubt:
-            report.outcome, report.reason = NOT_FOUND, doubt
-            return None
-        return RegionPrediction(Region(box), probability)
-
-    def _opinions(
-        self,
-        found: RegionPrediction,
-        scan: torch.Tensor,
-        grid: Grid,
-        network: nn.Module,
-        localization: Localization | None,
-    ) -> dict[str, float | None]:
-        box = found.region.box
-        coarse = None if localization is None else _coarse_probability(box, localization)
-        again = None
-        if self.second_look is not None:
-            again = on_scan_grid(self.second_look(scan, grid, box, network).probability, found.region).probability
-            again = again.amax(dim=0)
-        return opinions(found.probability.amax(dim=0), box, grid, coarse, again, self.threshold)
-
     def _nothing(self, grid: Grid) -> torch.Tensor:
         return torch.zeros(len(self.segment.channels), *grid.size)
-
-    def _doubt(
-        self, mask: torch.Tensor, box: Box, localization: Localization | None, grid: Grid, needed: _Needed
-    ) -> str:
-        """Return why ``mask``, on ``box`` of the scan, is no finding; nothing if it is one."""
-        volume_ml = int(mask.sum()) * grid.voxel_ml
-        if volume_ml <= needed.volume_ml:
-            return f"the segmenter found {volume_ml:.1f} ml of pancreas, more than {needed.volume_ml:g} ml are needed"
-        if localization is None or needed.agreement_ml == 0:
-            return ""
-        agreed_ml = int(_agreed(mask, box, localization, self.threshold).sum()) * grid.voxel_ml
-        if agreed_ml > needed.agreement_ml:
-            return ""
-        return (
-            f"localizer and segmenter agree on {agreed_ml:.1f} ml of pancreas only, "
-            f"more than {needed.agreement_ml:g} ml are needed"
-        )
-
-
-def _agreed(mask: torch.Tensor, box: Box, localization: Localization, threshold: float) -> torch.Tensor:
-    """Return which voxels of ``mask``, on ``box`` of the scan, the localizer finds, too."""
-    return mask & (_coarse_probability(box, localization) >= threshold).to(mask.device)
 
 
 def _coarse_probability(box: Box, localization: Localization) -> torch.Tensor:
