@@ -350,6 +350,12 @@ def test_the_second_look_must_agree_too(needed_ml, outcome):
     assert torch.equal(result.pred.as_tensor() >= 0.5, organ_mask()) == (outcome == "ok")
 
 
+def test_a_doubt_names_all_that_were_asked():
+    again = Stage(SimpleInferer(), intensity=too_dark, amp=False)
+    report = cascade(second_look=again, min_agreement_ml=1).run(scan(), Threshold()).report
+    assert report.reason.startswith("localizer, segmenter and its second look agree on 0.0 ml of pancreas only")
+
+
 def test_what_a_fallback_finds_needs_no_agreement():
     settings = {"localizer": Threshold(1000), "fallbacks": [EVERYWHERE], "min_agreement_ml": 0.1}
     assert cascade(**settings).run(scan(), Threshold()).report.outcome == "ok"

@@ -112,7 +112,7 @@ def test_slab_is_as_long_as_asked():
 
 @pytest.mark.parametrize("seed", range(12))
 def test_slab_holds_its_share_of_the_gland(seed):
-    # Slices 16 to 21 hold 48 voxels each, 30 a thousandth of that: a slab about it would show next to nothing.
+    # Slices 16 to 21 hold 48 voxels each, slice 30 a single one: a slab about that would show next to nothing.
     painted = block()
     painted.label[24, 20, 30] = Tissue.PANCREAS
     rendered = scan(seed, painted, share_slab=1.0, slab_mm=(40.0, 40.0), slab_gland_share=0.25)

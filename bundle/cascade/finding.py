@@ -6,24 +6,20 @@ from dataclasses import dataclass
 
 import torch
 
-from bundle.geometry import Box, Grid
-
 
 @dataclass
 class Views:
     """What the networks say of the same voxels: probabilities (X, Y, Z), None where nobody was asked.
 
     Args:
-        box: the voxels, of ``grid``.
-        grid: the scan's own.
+        voxel_ml: volume of one.
         threshold: least probability of a mask.
         fine: the segmenter's.
         coarse: the localizer's.
         again: the segmenter's at a second look.
     """
 
-    box: Box
-    grid: Grid
+    voxel_ml: float
     threshold: float
     fine: torch.Tensor
     coarse: torch.Tensor | None = None
@@ -32,7 +28,7 @@ class Views:
     @property
     def volume_ml(self) -> float:
         """Volume of the segmenter's mask."""
-        return int((self.fine >= self.threshold).sum()) * self.grid.voxel_ml
+        return int((self.fine >= self.threshold).sum()) * self.voxel_ml
 
     @property
     def agreed_ml(self) -> float:
@@ -41,7 +37,7 @@ class Views:
         for other in (self.coarse, self.again):
             if other is not None:
                 agreed &= (other >= self.threshold).to(agreed.device)
-        return int(agreed.sum()) * self.grid.voxel_ml
+        return int(agreed.sum()) * self.voxel_ml
 
 
 @dataclass(frozen=True)
@@ -59,17 +55,17 @@ class Needed:
 
     def doubt_of_volume(self, views: Views) -> str:
         """Return why the segmenter's mask is too small, nothing if it isn't."""
-        if views.volume_ml > self.volume_ml:
+        volume_ml = views.volume_ml
+        if volume_ml > self.volume_ml:
             return ""
-        return (
-            f"the segmenter found {views.volume_ml:.1f} ml of pancreas, more than {self.volume_ml:g} ml are needed"
-        )
+        return f"the segmenter found {volume_ml:.1f} ml of pancreas, more than {self.volume_ml:g} ml are needed"
 
     def doubt_of_agreement(self, views: Views) -> str:
         """Return why the networks agree on too little, nothing if they don't."""
-        if self.agreement_ml == 0 or views.coarse is None or views.agreed_ml > self.agreement_ml:
+        if self.agreement_ml == 0 or views.coarse is None:
             return ""
-        return (
-            f"localizer and segmenter agree on {views.agreed_ml:.1f} ml of pancreas only, "
-            f"more than {self.agreement_ml:g} ml are needed"
-        )
+        agreed_ml = views.agreed_ml
+        if agreed_ml > self.agreement_ml:
+            return ""
+        asked = "localizer and segmenter" if views.again is None else "localizer, segmenter and its second look"
+        return f"{asked} agree on {agreed_ml:.1f} ml of pancreas only, more than {self.agreement_ml:g} ml are needed"

@@ -214,7 +214,7 @@ class CascadeInferer(Inferer):
         with report.timed("paste", device):
             box, probability = self.fusion(predictions, localization)
             coarse = None if localization is None else _coarse_probability(box, localization)
-            views = Views(box, grid, self.threshold, probability.amax(dim=0), coarse)
+            views = Views(grid.voxel_ml, self.threshold, probability.amax(dim=0), coarse)
         doubt = needed.doubt_of_volume(views)
         if not doubt and self.second_look is not None and (self.opinions or needed.agreement_ml):
             with report.timed("second_look", device):
