@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from ignite.engine import Events
 from monai.bundle import ConfigWorkflow
 
 from bundle.cascade import CascadeReport
+from bundle.errors import input_error
 from bundle.rendering.anatomy import Anatomy, write_anatomy
 from bundle.rendering.tissues import Tissue
 from tests.phantoms import ROOT, common_settings, write_dataset
@@ -198,6 +200,19 @@ def _torchrun(configs: list[str], overrides: dict, folder: Path) -> None:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=1800)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_training_that_meets_nan_names_the_scan_and_keeps_the_last_good_epoch(dataset, tmp_path):
+    settings = training(dataset, tmp_path)
+    trained(settings)
+    state = (tmp_path / "segmenter_resume.pt").read_bytes()
+    broken = {"_target_": "ShiftIntensityd", "keys": "image", "offset": "$float('nan')"}
+    work = workflow("train", ["train.json"], settings | {"max_epochs": 2, "augmentation": [broken]})
+    work.initialize()
+    with pytest.raises(Exception) as raised:
+        work.run()
+    assert re.match(r"case_\d: the loss is a number; received nan", str(input_error(raised.value)))
+    assert (tmp_path / "segmenter_resume.pt").read_bytes() == state
 
 
 def test_training_renders_its_scans(dataset, tmp_path):

@@ -2,8 +2,10 @@
 
 from bundle.training.bspline import RandBSplineDeformd
 from bundle.training.cache import file_version_hash
+from bundle.training.cached_scans import CachedScans
 from bundle.training.candidate_region import BodyRegiond, FirstStageRegiond, OutsideIsBackgroundd
 from bundle.training.class_shift import RandClassShiftd
+from bundle.training.finite_loss import FiniteLoss
 from bundle.training.first_stage import FirstStageMasks
 from bundle.training.fixed_region import CropFixedAroundLabeld, RandCropFixedAroundLabeld
 from bundle.training.growth import Growth
@@ -21,7 +23,9 @@ from bundle.training.whole_volume import RandWholeVolumed
 
 __all__ = [
     "BodyRegiond",
+    "CachedScans",
     "CropFixedAroundLabeld",
+    "FiniteLoss",
     "FirstStageMasks",
     "FirstStageRegiond",
     "Growth",

@@ -78,7 +78,8 @@ class RenderedPatches(IterableDataset):
         orders = self.plan(self.scans, int(torch.randint(2**31 - 1, ())))[first::step]
         latest: list[Item] = []
         for order in orders:
-            latest = [*latest, self.preprocess(_rendered(order, self.device))][-self.pool :]
+            item = self.preprocess(_rendered(order, self.device)) | {"case": _name(order)}
+            latest = [*latest, item][-self.pool :]
             for _ in range(self.patches_per_scan):
                 yield self.cut(latest[int(torch.randint(len(latest), ()))])
 
@@ -90,6 +91,11 @@ def _rendered(order: ScanOrder, device: str | torch.device) -> Item:
     affine = torch.from_numpy(scan.affine)
     volumes = {"image": scan.image_hu.astype(np.float32), "label": scan.label.copy()}  # views may be reversed
     return {name: _RAS(MetaTensor(torch.from_numpy(v)[None], affine=affine)) for name, v in volumes.items()}
+
+
+def _name(order: ScanOrder) -> str:
+    body = order.anatomy.name if order.anatomy else "drawn body"
+    return f"{body}, seed {order.seed}"
 
 
 @lru_cache(maxsize=64)
