@@ -11,7 +11,6 @@ from ignite.engine import Engine
 from monai.engines import SupervisedTrainer
 from torch import nn
 
-from bundle.evaluation.folds import held_out
 from bundle.evaluation.plateau import THRESHOLDS, dice_by_threshold, plot_plateau
 from bundle.losses.balanced import BalancedCrossEntropyLoss
 from bundle.losses.heads import HeadsLoss
@@ -21,6 +20,7 @@ from bundle.networks.mixture import ProbabilityMixture
 from bundle.networks.pnet_msa import PNetMSA, load_fewer_units
 from bundle.networks.slice_sequence import SliceSequence
 from bundle.preprocess.percentile import PercentileWindow
+from bundle.read.folds import held_out
 from bundle.training.growth import Growth
 from bundle.training.resume import Resume
 from bundle.training.time_budget import TimeBudget

@@ -13,9 +13,11 @@ from skimage import io
 
 from bundle.errors import InputError
 from bundle.evaluation import nih_slices
-from bundle.evaluation.nih_slices import Settings, held_out_patients, read_slices, run_fold, write_page
+from bundle.evaluation.nih_slices import Settings, run_fold, write_page
 from bundle.evaluation.nih_slices_command import nih_slices as command
 from bundle.evaluation.tables import read_table
+from bundle.read.slices import held_out_patients, read_slices
+from tests.slice_phantoms import write_slices
 
 DATA = Path(os.environ.get("PANCREAS_DATA", Path(__file__).parents[2] / "shared" / "data"))
 CPU = torch.device("cpu")
@@ -24,21 +26,7 @@ TINY = {"epochs": 2, "units": 1, "channels": 2, "size": 16, "batch_size": 4, "le
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """A bright square on a dark noisy ground, 32 pixels wide: two slices of each of eight patients."""
-    rng = np.random.default_rng(0)
-    folder = tmp_path_factory.mktemp("data")
-    for kind in ("images", "masks"):
-        (folder / "nih_slices" / kind).mkdir(parents=True)
-    for patient in range(8):
-        for number in range(2):
-            mask = np.zeros((32, 32), dtype=np.uint8)
-            row, column = rng.integers(2, 16, size=2)
-            mask[row : row + 12, column : column + 12] = 255
-            image = (mask // 2 + rng.integers(0, 40, size=mask.shape)).astype(np.uint8)
-            for kind, pixels in (("images", image), ("masks", mask)):
-                path = folder / "nih_slices" / kind / f"PANCREAS_{patient:04d}-1{number:03d}.jpg"
-                io.imsave(path, pixels, check_contrast=False)
-    return folder
+    return write_slices(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +103,25 @@ def test_an_interrupted_training_goes_on_after_its_last_epoch(slices, tmp_path, 
     monkeypatch.setattr(watched, "stop", 0)
     run_fold(slices, Settings(**TINY), tmp_path, CPU)
     assert list(watched.losses) == [2]
+
+
+@pytest.fixture(scope="module")
+def segmenter(tmp_path_factory):
+    """Settings for the cascade's segmenter, from random weights."""
+    path = tmp_path_factory.mktemp("weights") / "model.pt"
+    torch.manual_seed(0)
+    torch.save(nih_slices.segmenter(Settings()).flat.network.state_dict(), path)
+    return {"network": "segmenter", "checkpoint": str(path), "size": 32, "learning_rate": 0.001}
+
+
+def test_the_cascades_segmenter_is_tested_as_it_is(slices, tmp_path, segmenter):
+    rows = run_fold(slices, Settings(epochs=0, **segmenter), tmp_path, CPU)
+    assert len(rows) == 4 and not (tmp_path / "state.pt").exists()
+
+
+def test_the_cascades_segmenter_learns_from_slices(slices, tmp_path, segmenter, watched):
+    run_fold(slices, Settings(epochs=6, **segmenter), tmp_path, CPU)
+    assert np.mean(watched.losses[6]) < np.mean(watched.losses[1])
 
 
 def test_a_finished_training_is_only_tested(slices, tmp_path, monkeypatch):

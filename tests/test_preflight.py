@@ -32,6 +32,7 @@ KINDS = {
     "train_localizer": ["train.json", "train_localizer.json"],
     "multi_gpu": ["train.json", "multi_gpu_train.json"],
     "rendered": ["train.json", "train_rendered.json"],
+    "real_slices": ["train.json", "train_real_slices.json"],
 }
 SYSTEMS = ["", *sorted(path.name for path in (ROOT / "configs").glob("system_*.json"))]
 MONAI = "/somewhere/monai/bundle/__main__.py"

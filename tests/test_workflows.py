@@ -20,6 +20,7 @@ from bundle.errors import input_error
 from bundle.rendering.anatomy import Anatomy, write_anatomy
 from bundle.rendering.tissues import Tissue
 from tests.phantoms import ROOT, common_settings, write_dataset
+from tests.slice_phantoms import write_slices
 
 UNET = {"_target_": "UNet", "spatial_dims": 3, "in_channels": 2, "out_channels": 14, "channels": [4, 8], "strides": [2]}
 # Crops of one size without anything random, so that two runs differ in what is compared alone.
@@ -213,6 +214,14 @@ def test_a_training_that_meets_nan_names_the_scan_and_keeps_the_last_good_epoch(
         work.run()
     assert re.match(r"case_\d: the loss is a number; received nan", str(input_error(raised.value)))
     assert (tmp_path / "segmenter_resume.pt").read_bytes() == state
+
+
+def test_real_slices_join_a_training(dataset, tmp_path):
+    slices = {"slices_dir": str(write_slices(tmp_path)), "real_slices#size": 32}
+    _, alone = trained(deterministic(dataset, tmp_path / "alone"))
+    settings = deterministic(dataset, tmp_path / "with") | slices
+    joined = run("train", ["train.json", "train_real_slices.json"], settings).network_def.state_dict()
+    assert any(not torch.equal(weight, alone[name]) for name, weight in joined.items())
 
 
 def test_training_renders_its_scans(dataset, tmp_path):

@@ -1,9 +1,8 @@
-"""PNet-MSA on real slices with expert masks: the only real labels here that a network can be trained on."""
+"""A slice network on real slices with expert masks: the only real labels here that a network can be trained on."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,24 +10,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.data import DataLoader, Dataset
+from monai.bundle import ConfigParser
 from monai.engines import SupervisedTrainer
 from monai.handlers import LrScheduleHandler
-from monai.transforms import (
-    Compose,
-    EnsureTyped,
-    RandAffined,
-    RandScaleIntensityd,
-    RandShiftIntensityd,
-    RepeatChanneld,
-)
-from skimage import io
+from monai.inferers import SimpleInferer
 from torch import nn
 from torch.nn.functional import interpolate
 from torch.optim.lr_scheduler import PolynomialLR
 
+from bundle.cascade import MixedPrecisionInferer
 from bundle.errors import bad_input
-from bundle.evaluation.folds import held_out
 from bundle.evaluation.markdown import markdown_table
 from bundle.evaluation.plateau import THRESHOLDS, dice_by_threshold, plot_plateau
 from bundle.evaluation.summary import describe, spread
@@ -39,38 +30,25 @@ from bundle.losses.cross_entropy import VoxelCrossEntropyLoss
 from bundle.losses.heads import HeadsLoss
 from bundle.losses.jaccard import JaccardLoss
 from bundle.networks.pnet_msa import PNetMSA
+from bundle.networks.slice_segmenter import SliceSegmenter
+from bundle.networks.weights import load_weights
+from bundle.read.slices import RealSlice, held_out_patients
 from bundle.training.growth import Growth
 from bundle.training.progress import TrainingProgress
 from bundle.training.resume import Resume
+from bundle.training.slice_loader import reduced_image, slice_loader
 
 LOSSES: dict[str, type[nn.Module]] = {
     "jaccard": JaccardLoss,
     "cross_entropy": VoxelCrossEntropyLoss,
     "balanced": BalancedCrossEntropyLoss,
 }
-FOLDS = 4
 THRESHOLD = 0.5
+INFERENCE = Path(__file__).parents[2] / "configs" / "inference.json"
 
 _COUNTS = ("common_pixels", "pred_pixels", "label_pixels")
 _AT_THRESHOLDS = tuple(f"dice_at_{threshold:.2f}" for threshold in THRESHOLDS)
 COLUMNS = ("case", "fold", "dice", *_COUNTS, *_AT_THRESHOLDS)
-
-
-@dataclass(frozen=True)
-class RealSlice:
-    """An axial slice of a patient, (1, X, Y), X from left to right and Y from back to front of the patient.
-
-    Args:
-        name: of the file.
-        patient: whose slice it is.
-        image: uint8, in a window that is not known.
-        label: bool, the expert's pancreas.
-    """
-
-    name: str
-    patient: str
-    image: torch.Tensor
-    label: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -80,7 +58,9 @@ class Settings:
     Args:
         loss: key of :data:`LOSSES`.
         fold: that is tested, 0 to 3; the others are trained on.
-        epochs: in all phases together; no phase of growth takes more than its share.
+        epochs: in all phases together; no phase of growth takes more than its share. 0 tests what is there.
+        network: key of :data:`NETWORKS`.
+        checkpoint: weights to begin with; those of ``segmenter`` are the cascade's.
         units: of :class:`~bundle.networks.pnet_msa.PNetMSA`.
         channels: of the same.
         size: pixels along each side to which slices are reduced.
@@ -92,6 +72,8 @@ class Settings:
     loss: str = "jaccard"
     fold: int = 0
     epochs: int = 60
+    network: str = "pnet_msa"
+    checkpoint: str | None = None
     units: int = 5
     channels: int = 64
     size: int = 256
@@ -100,26 +82,20 @@ class Settings:
     seed: int = 0
 
 
-def read_slices(data: Path) -> list[RealSlice]:
-    """Return the slices in ``data`` / nih_slices, sorted by name.
-
-    The files are shown from below with the patient's back at the top: rows run from back to front as they are, columns
-    from right to left.
-
-    Raises:
-        InputError: no slices, or a slice without a mask of its size.
-    """
-    folder = data / "nih_slices"
-    paths = sorted((folder / "images").glob("PANCREAS_*.jpg"))
-    if not paths:
-        rule = "the folder holds images and masks, PANCREAS_<patient>-<slice>.jpg"
-        raise bad_input(folder, rule, "none", "Set PANCREAS_DATA or --data.")
-    return [_read_slice(path, folder / "masks" / path.name) for path in paths]
+def pnet_msa(settings: Settings) -> nn.Module:
+    """Return the slice network of Cai et al. 2018."""
+    return load_weights(PNetMSA(settings.units, settings.channels), settings.checkpoint)
 
 
-def held_out_patients(slices: Sequence[RealSlice], fold: int) -> list[str]:
-    """Return the patients that the fold tests."""
-    return held_out(sorted({item.patient for item in slices}), FOLDS, fold)
+def segmenter(settings: Settings) -> nn.Module:
+    """Return the segmenter of configs/inference.json on single slices."""
+    config = ConfigParser()
+    config.read_config(str(INFERENCE))
+    network = load_weights(config.get_parsed_content("network_def"), settings.checkpoint)
+    return SliceSegmenter(network, config.get_parsed_content("windows"))
+
+
+NETWORKS = {"pnet_msa": pnet_msa, "segmenter": segmenter}
 
 
 def run_fold(slices: Sequence[RealSlice], settings: Settings, folder: Path, device: torch.device) -> Sequence[Row]:
@@ -141,11 +117,12 @@ def run_fold(slices: Sequence[RealSlice], settings: Settings, folder: Path, devi
     return read_table(table)
 
 
-def train(slices: Sequence[RealSlice], settings: Settings, state: Path, device: torch.device) -> PNetMSA:
-    """Return PNet-MSA trained on ``slices``, grown unit by unit (Cai et al. 2018, sec. III-A), with its objective.
+def train(slices: Sequence[RealSlice], settings: Settings, state: Path, device: torch.device) -> nn.Module:
+    """Return the trained network.
 
-    Each slice is its own two neighbours, since those are not at hand. Adam, its polynomial decay and the
-    augmentation (rotation, scale, shift, intensity) are our choice, the paper names none.
+    Each slice is its own two neighbours, since those are not at hand. PNet-MSA grows unit by unit (Cai et al. 2018,
+    sec. III-A), with its objective. Adam, its polynomial decay and the augmentation (rotation, scale, shift, intensity)
+    are our choice, the paper names none.
 
     Args:
         slices: of the patients to train on.
@@ -154,28 +131,28 @@ def train(slices: Sequence[RealSlice], settings: Settings, state: Path, device: 
         device: to train on.
     """
     torch.manual_seed(settings.seed)
-    network = PNetMSA(settings.units, settings.channels).to(device)
+    network = NETWORKS[settings.network](settings).to(device)
+    if settings.epochs == 0 or _load_finished(network, state, settings.epochs):
+        return network
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
-    phase_epochs = max(1, settings.epochs // len(network.phase_names))
     lr_scheduler = PolynomialLR(optimizer, total_iters=settings.epochs, power=0.9)
-    growth = Growth(network, min_epochs=phase_epochs // 2, max_epochs=phase_epochs)
-    objects = {"network": network, "optimizer": optimizer, "lr_scheduler": lr_scheduler, "growth": growth}
-    trainer = SupervisedTrainer(
+    growth = _growth(network, settings.epochs)
+    objects = {"network": network, "optimizer": optimizer, "lr_scheduler": lr_scheduler} | growth
+    SupervisedTrainer(
         device=device,
         max_epochs=settings.epochs,
-        train_data_loader=_loader(slices, settings),
+        train_data_loader=slice_loader(slices, settings.size, settings.batch_size, settings.seed),
         network=network,
         optimizer=optimizer,
+        inferer=MixedPrecisionInferer(SimpleInferer()),
         loss_function=_objective(settings),
         train_handlers=[
             Resume(str(state), objects),
             LrScheduleHandler(lr_scheduler, print_lr=False),  # type: ignore[arg-type]  # hint of an older torch
-            growth,
+            *growth.values(),
             TrainingProgress(f"{settings.loss}, fold {settings.fold}"),
         ],
-    )
-    if not _load_finished(network, state, settings.epochs):
-        trainer.run()
+    ).run()
     return network
 
 
@@ -193,7 +170,7 @@ def write_page(rows_by_loss: Mapping[str, Sequence[Row]], settings: Settings, fo
         folds = len({row["fold"] for row in rows})
         lines.append([loss, folds, by_slice["n"], spread(by_slice), by_patient["n"], spread(by_patient)])
     parts = [
-        f"PNet-MSA of {settings.units} units, {settings.channels} channels, at {settings.size} × {settings.size} "
+        f"{_description(settings)} at {settings.size} × {settings.size} "
         f"pixels, {settings.epochs} epochs; Dice at the slices' own size, threshold {THRESHOLD}, "
         "mean ± sd [min, max].",
         markdown_table(["loss", "folds", "slices", "Dice by slice", "patients", "Dice by patient"], lines),
@@ -204,50 +181,18 @@ def write_page(rows_by_loss: Mapping[str, Sequence[Row]], settings: Settings, fo
     return page
 
 
-def _read_slice(path: Path, mask_path: Path) -> RealSlice:
-    patient = re.match(r"PANCREAS_\d+", path.stem)
-    if patient is None:
-        rule = "a slice is named PANCREAS_<patient>-<slice>.jpg"
-        raise bad_input(path, rule, path.name, "Rename it: slices are split by patient.")
-    if not mask_path.is_file():
-        raise bad_input(path, "a slice has a mask of its name", f"no {mask_path}", "Add the mask, or remove the slice.")
-    image, mask = _read_gray(path), _read_gray(mask_path)
-    if image.shape != mask.shape:
-        raise bad_input(mask_path, f"a mask has its slice's size {image.shape}", mask.shape, "Replace the mask.")
-    # A JPEG has grey pixels about the mask's edge.
-    return RealSlice(path.stem, patient[0], torch.from_numpy(image)[None], torch.from_numpy(mask > 127)[None])
+def _description(settings: Settings) -> str:
+    if settings.network == "pnet_msa":
+        return f"PNet-MSA of {settings.units} units, {settings.channels} channels,"
+    return f"The segmenter of the cascade on single slices, from {Path(settings.checkpoint or 'random weights').name},"
 
 
-def _read_gray(path: Path) -> np.ndarray:
-    try:
-        pixels = io.imread(path)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise bad_input(path, "a slice is a JPEG", type(error).__name__, "Fetch the file again.") from error
-    rows = pixels[..., 0] if pixels.ndim == 3 else pixels
-    return np.ascontiguousarray(rows.T[::-1])
-
-
-def _loader(slices: Sequence[RealSlice], settings: Settings) -> DataLoader:
-    both, modes = ["image", "label"], ["bilinear", "nearest"]
-    augmentation = Compose(
-        [
-            RandAffined(
-                both,
-                prob=0.8,
-                rotate_range=0.15,
-                scale_range=[0.1, 0.1],
-                translate_range=[settings.size / 20] * 2,
-                mode=modes,
-                padding_mode="border",
-            ),
-            RandScaleIntensityd("image", factors=0.15, prob=0.5),
-            RandShiftIntensityd("image", offsets=0.05, prob=0.5),
-            RepeatChanneld("image", repeats=3),
-            EnsureTyped(both, track_meta=False),
-        ]
-    ).set_random_state(settings.seed)
-    items = [{"image": _reduced_image(s, settings), "label": _reduced_label(s, settings)} for s in slices]
-    return DataLoader(Dataset(items, augmentation), batch_size=settings.batch_size, shuffle=True, num_workers=0)
+def _growth(network: nn.Module, epochs: int) -> dict[str, Growth]:
+    """Return the handler that grows the network, if it can, under its name in the saved state."""
+    if not isinstance(network, PNetMSA):
+        return {}
+    phase_epochs = max(1, epochs // len(network.phase_names))
+    return {"growth": Growth(network, min_epochs=phase_epochs // 2, max_epochs=phase_epochs)}
 
 
 def _objective(settings: Settings) -> HeadsLoss:
@@ -256,8 +201,8 @@ def _objective(settings: Settings) -> HeadsLoss:
 
 
 @torch.inference_mode()
-def _test(network: PNetMSA, item: RealSlice, settings: Settings, device: torch.device) -> Row:
-    image = _reduced_image(item, settings).to(device)
+def _test(network: nn.Module, item: RealSlice, settings: Settings, device: torch.device) -> Row:
+    image = reduced_image(item, settings.size).to(device)
     logits = network.eval()(image[None].expand(1, 3, -1, -1))
     logits = interpolate(logits, size=item.label.shape[-2:], mode="bilinear", align_corners=False)
     probability, label = logits.sigmoid()[0].cpu().numpy(), item.label.numpy()
@@ -273,20 +218,7 @@ def _test(network: PNetMSA, item: RealSlice, settings: Settings, device: torch.d
     }
 
 
-def _reduced_image(item: RealSlice, settings: Settings) -> torch.Tensor:
-    return _reduced(item.image / 255, settings.size)
-
-
-def _reduced_label(item: RealSlice, settings: Settings) -> torch.Tensor:
-    """Float (1, X, Y): 1 where at least half of a pixel is pancreas."""
-    return (_reduced(item.label.float(), settings.size) >= 0.5).float()
-
-
-def _reduced(values: torch.Tensor, size: int) -> torch.Tensor:
-    return interpolate(values[None], size=(size, size), mode="area")[0]
-
-
-def _load_finished(network: PNetMSA, state: Path, epochs: int) -> bool:
+def _load_finished(network: nn.Module, state: Path, epochs: int) -> bool:
     """Load the weights of a training that is over, if this one is: it ended before its test did."""
     if not state.is_file():
         return False

@@ -11,6 +11,7 @@ from bundle.training.fixed_region import CropFixedAroundLabeld, RandCropFixedAro
 from bundle.training.growth import Growth
 from bundle.training.patch import RandPatchd
 from bundle.training.progress import TrainingProgress
+from bundle.training.real_slices import RealSlices
 from bundle.training.rendered import RenderedPatches
 from bundle.training.resume import Resume
 from bundle.training.schedule import LossSchedule
@@ -38,6 +39,7 @@ __all__ = [
     "RandPatchd",
     "RandTargetPatchd",
     "RandWholeVolumed",
+    "RealSlices",
     "RenderedPatches",
     "Resume",
     "SkeletonTargetd",

@@ -1,0 +1,76 @@
+"""Batches of real slices: reduced, bent a little, brighter and darker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from monai.data import DataLoader, Dataset
+from monai.transforms import (
+    Compose,
+    EnsureTyped,
+    RandAffined,
+    RandScaleIntensityd,
+    RandShiftIntensityd,
+    RepeatChanneld,
+)
+from torch.nn.functional import interpolate
+
+from bundle.read.slices import RealSlice
+
+
+def slice_loader(
+    slices: Sequence[RealSlice],
+    size: int,
+    batch_size: int,
+    seed: int,
+    channels: int = 3,
+    generator: torch.Generator | None = None,
+) -> DataLoader:
+    """Return a loader of ``image`` (B, channels, X, Y) in [0, 1] and ``label`` (B, 1, X, Y) in {0, 1}, shuffled.
+
+    Rotation, scale, shift and intensity are drawn anew for each slice.
+
+    Args:
+        slices: to draw from.
+        size: X and Y.
+        batch_size: B.
+        seed: of the augmentation.
+        channels: copies of the slice, which stand for its neighbours.
+        generator: of the order; torch's own if not given.
+    """
+    both, modes = ["image", "label"], ["bilinear", "nearest"]
+    augmentation = Compose(
+        [
+            RandAffined(
+                both,
+                prob=0.8,
+                rotate_range=0.15,
+                scale_range=[0.1, 0.1],
+                translate_range=[size / 20] * 2,
+                mode=modes,
+                padding_mode="border",
+            ),
+            RandScaleIntensityd("image", factors=0.15, prob=0.5),
+            RandShiftIntensityd("image", offsets=0.05, prob=0.5),
+            RepeatChanneld("image", repeats=channels),
+            EnsureTyped(both, track_meta=False),
+        ]
+    ).set_random_state(seed)
+    items = [{"image": reduced_image(item, size), "label": reduced_label(item, size)} for item in slices]
+    dataset = Dataset(items, augmentation)
+    return DataLoader(dataset, batch_size=batch_size, shuffle=True, num_workers=0, generator=generator)
+
+
+def reduced_image(item: RealSlice, size: int) -> torch.Tensor:
+    """Return float (1, size, size) in [0, 1]."""
+    return _reduced(item.image / 255, size)
+
+
+def reduced_label(item: RealSlice, size: int) -> torch.Tensor:
+    """Return float (1, size, size): 1 where at least half of a pixel is pancreas."""
+    return (_reduced(item.label.float(), size) >= 0.5).float()
+
+
+def _reduced(values: torch.Tensor, size: int) -> torch.Tensor:
+    return interpolate(values[None], size=(size, size), mode="area")[0]
