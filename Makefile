@@ -27,7 +27,7 @@ export THP_MEM_ALLOC_ENABLE ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test lint types test-fast test-slow bench anatomy glands data weights-data weights compare \
-	package verify label label-test fuzz clean
+	hospital package verify label label-test fuzz clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -121,6 +121,15 @@ weights-data: anatomy glands ## the rendered scans of the shipped weights: train
 	$(RENDER) --output data/weights --section test --count 20 --seed 16100
 	$(RENDER) --output data/without_pancreas --section test --count 40 --seed 16200 \
 		--anatomy data/anatomy --patients $(TEST) --procedural-share 0.5 --without-pancreas 1
+
+# A hospital whose scans look unlike those of the training, with patients who were in none.
+HOSPITAL = $(RENDER) --output data/hospital --scanner docs/hospital_scanner.json --thickness-mm 4 5
+hospital: anatomy glands ## what 2, 5, 10 and 20 scans of a hospital of its own bring: output/learning_curve
+	$(HOSPITAL) --section training --count 20 --seed 18000 $(MAPS) --patients $(VALIDATION) \
+		$(GLANDS) --gland-patients $(VALIDATION_GLANDS) --gland-share 0.8
+	$(HOSPITAL) --section validation --count 1 --seed 18100
+	$(HOSPITAL) --section test --count 24 --seed 18200 $(MAPS) --patients $(TEST)
+	$(PYTHON) -m bundle learning-curve --data data/hospital --output output/learning_curve
 
 TRAINING = $(PYTHON) -m monai.bundle run training --dataset_dir data/weights --output_dir output/weights \
 	--ckpt_dir output/weights --val_interval 2

@@ -209,7 +209,17 @@ def compare(context: typer.Context) -> None:
     _forward(context, "bundle.evaluation.commands", {"compare": "compare"})
 
 
-@app.command("nih-slices", context_settings=_FORWARD, help="Train and test PNet-MSA on real slices: docs/systems.md.")
+@app.command(
+    "learning-curve",
+    context_settings=_FORWARD,
+    help="Fine-tune on more and more scans of your own: docs/results.md.",
+)
+def learning_curve(context: typer.Context) -> None:
+    """Forward to :func:`bundle.evaluation.commands.learning_curve`."""
+    _forward(context, "bundle.evaluation.commands", {"learning-curve": "learning_curve"})
+
+
+@app.command("nih-slices", context_settings=_FORWARD, help="Train and test a network on real slices: docs/systems.md.")
 def nih_slices(context: typer.Context) -> None:
     """Forward to :func:`bundle.evaluation.nih_slices_command.nih_slices`."""
     _forward(context, "bundle.evaluation.nih_slices_command", {"nih-slices": "nih_slices"})

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from bundle.errors import InputError
-from bundle.evaluation import compare as module
+from bundle.evaluation import steps as module
 from bundle.evaluation.compare import Budget, compare
 from bundle.evaluation.comparison_page import Trained, comparison_parts
 

@@ -9,7 +9,7 @@ import torch
 
 from bundle.errors import InputError
 from bundle.rendering.appearance import Painted
-from bundle.rendering.scanner import PADDING_HU, RenderedScan, ScannerSettings, acquire
+from bundle.rendering.scanner import PADDING_HU, RenderedScan, ScannerSettings, acquire, read_settings
 from bundle.rendering.scanner.sampling import sampling_matrix, slice_average
 from bundle.rendering.tissues import Tissue
 
@@ -152,3 +152,28 @@ def test_table_lies_below_the_back_only():
 def test_bad_settings_are_named(changes, message):
     with pytest.raises(InputError, match=message):
         ScannerSettings(**changes)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "are a JSON file"),
+        ("[1]", "are a JSON object"),
+        ('{"noise": [1, 2]}', "received 'noise'"),
+        ('{"in_plane_spacing_mm": [1, 2]}', "received 'in_plane_spacing_mm'"),
+        ('{"noise_hu": [20, 10]}', "noise_hu: a range is"),
+        ('{"noise_hu": [20]}', "a range is"),
+        ('{"share_table": "often"}', "a range is two numbers, a share one"),
+    ],
+)
+def test_wrong_settings_in_a_file_are_refused(tmp_path, content, message):
+    (tmp_path / "scanner.json").write_text(content)
+    with pytest.raises(InputError, match=message):
+        read_settings(tmp_path / "scanner.json", {"in_plane_spacing_mm": (0.7, 0.8)})
+
+
+def test_settings_of_a_file_join_those_of_the_command(tmp_path):
+    (tmp_path / "scanner.json").write_text('{"noise_hu": [30, 40], "share_table": 0, "orientations": ["LPS"]}')
+    settings = read_settings(tmp_path / "scanner.json", {"in_plane_spacing_mm": (0.7, 0.8)})
+    expected = {"noise_hu": (30, 40), "share_table": 0, "orientations": ("LPS",), "in_plane_spacing_mm": (0.7, 0.8)}
+    assert settings == ScannerSettings(**expected)

@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from bundle.errors import bad_input
+
 
 def bench(
     output: Annotated[Path | None, typer.Option(help="Also write the tables as this Markdown page.")] = None,
@@ -45,12 +47,34 @@ def compare(
 
     Called again it goes on where it stopped, and what is finished is not done again.
     """
-    from bundle.evaluation.compare import CONFIGS, Budget, compare
+    from bundle.evaluation.compare import Budget, compare
+    from bundle.evaluation.steps import CONFIGS
 
     chosen = [name.strip() for name in systems.split(",") if name.strip()]
     console = Console(stderr=True)
     plan = plan or CONFIGS / "compare.json"
     typer.echo(compare(data, output, Budget(minutes, threads, scans), plan, chosen, page, console.print))
+
+
+def learning_curve(
+    data: Annotated[Path, typer.Option(help="Medical Decathlon folder with training, validation and test.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for weights, scores and the page.")],
+    counts: Annotated[str, typer.Option(help="Numbers of scans; 0 are the shipped weights.")] = "0,2,5,10,20",
+    minutes: Annotated[float, typer.Option(help="Time of each fine-tuning.")] = 10,
+    learning_rate: Annotated[float, typer.Option(help="At first, falling to 0.")] = 1e-4,
+    threads: Annotated[int, typer.Option(help="Threads of each process.")] = 1,
+) -> None:
+    """Fine-tune the shipped segmenter on more and more scans of your own and score each on your test scans.
+
+    Called again it goes on where it stopped, and what is finished is not done again.
+    """
+    from bundle.evaluation.compare import Budget
+    from bundle.evaluation.learning_curve import learning_curve
+
+    console = Console(stderr=True)
+    typer.echo(
+        learning_curve(data, output, Budget(minutes, threads), _numbers(counts), learning_rate, console.print)
+    )
 
 
 def real_ct(
@@ -65,3 +89,10 @@ def real_ct(
     page = real_ct_page(evaluate_real_ct(data, output, device))
     write_text(page, output / "real_ct.md")
     typer.echo(page)
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise bad_input("--counts", "it is a list of numbers", repr(text), "Write 0,2,5,10,20.") from None

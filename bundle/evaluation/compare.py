@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import random
-import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +13,10 @@ import torch
 from bundle.errors import bad_input
 from bundle.evaluation.comparison_page import STAGES, Trained, comparison_parts, draw_comparison
 from bundle.evaluation.markdown import fill_in
+from bundle.evaluation.steps import BUNDLE_ROOT, CONFIGS, ENDLESS, draw_training, run_step
 from bundle.evaluation.tables import read_table
 from bundle.files import write_text
-from bundle.read.datalist import DATASET_FILE, SECTIONS, load_datalist
 
-BUNDLE_ROOT = Path(__file__).parents[2]
-CONFIGS = BUNDLE_ROOT / "configs"
-
-_HUGE = 10**6
 _CLOCKS = {"wall": "of time on the wall", "processor": "of processor time"}
 
 
@@ -86,10 +78,11 @@ def compare(
     for name in systems:
         if name not in known:
             raise bad_input("--systems", f"a system is one of {', '.join(known)}", name, "Correct the name.")
-    dataset = _draw_training(data.resolve(), output.resolve(), budget.scans)
+    data, output = data.resolve(), output.resolve()
+    dataset = data if budget.scans is None else draw_training(data, output, budget.scans)
     for name in systems or known:
         of_system = known[name] | {"train": settings.get("train", {}) | known[name].get("train", {})}
-        _run_system(name, of_system, dataset, output.resolve() / name, budget, on_step or _silent)
+        _run_system(name, of_system, dataset, output / name, budget, on_step or _silent)
     rows = {name: read_table(path) for name in known if (path := output / name / "evaluation" / "cases.csv").is_file()}
     trained = {name: _trained(output / name) for name in rows}
     parts = comparison_parts(rows, settings["reference"], trained, str(budget))
@@ -102,23 +95,6 @@ def compare(
     return text
 
 
-def _draw_training(data: Path, output: Path, count: int | None) -> Path:
-    """Return ``data``, or a dataset.json in ``output`` with ``count`` of its training scans and one for validation.
-
-    A stage is validated once, when its minutes are over and the weights are saved: nothing depends on the score.
-    """
-    if count is None:
-        return data
-    sections = {section: load_datalist(data, section) for section in SECTIONS}
-    training = sections["training"]
-    chosen = sorted(random.Random(0).sample(range(len(training)), min(count, len(training))))
-    sections |= {"training": [training[index] for index in chosen], "validation": sections["validation"][:1]}
-    source = data if data.name == DATASET_FILE else data / DATASET_FILE
-    drawn = output / DATASET_FILE
-    write_text(json.dumps(json.loads(source.read_text()) | sections, indent=4), drawn)
-    return drawn
-
-
 def _run_system(
     name: str, settings: Mapping[str, Any], data: Path, folder: Path, budget: Budget, on_step: Callable[[str], None]
 ) -> None:
@@ -126,8 +102,7 @@ def _run_system(
     suffix = "" if name == "default" else f"_{name}"
     everywhere = {"bundle_root": str(BUNDLE_ROOT), "dataset_dir": str(data), "ckpt_dir": str(folder / "models")}
     everywhere |= settings.get("all", {})
-    by_the_clock = {"max_minutes": budget.minutes, "minutes_of": budget.clock, "num_workers": 0}
-    by_the_clock |= dict.fromkeys(("max_epochs", "val_interval", "patience"), _HUGE)
+    by_the_clock = ENDLESS | {"max_minutes": budget.minutes, "minutes_of": budget.clock, "num_workers": 0}
     training = everywhere | by_the_clock | {"output_dir": str(folder / "training")} | settings.get("train", {})
     # Cai has one stage; its overlay has no localizer to train.
     stages: list[tuple[str, str, list[str]]] = [("segmenter", f"model{suffix}.pt", [])]
@@ -137,29 +112,17 @@ def _run_system(
         if not (folder / "models" / weights).is_file():
             on_step(f"{name}: train the {stage}")
             of_stage = training | settings.get(stage, {})
-            _run("training", ["train.json", *files, *overlay], of_stage, folder / f"train_{stage}.log", budget)
+            log = folder / f"train_{stage}.log"
+            run_step("training", ["train.json", *files, *overlay], of_stage, log, budget.threads)
     if not (folder / "evaluation" / "cases.csv").is_file():
         on_step(f"{name}: score")
         scoring = everywhere | {"output_dir": str(folder / "evaluation")} | settings.get("infer", {})
-        _run("run", ["inference.json", "evaluate.json", *overlay], scoring, folder / "evaluate.log", budget)
+        files = ["inference.json", "evaluate.json", *overlay]
+        run_step("run", files, scoring, folder / "evaluate.log", budget.threads)
 
 
 def _is_single_stage(overlay: Sequence[str]) -> bool:
     return any(json.loads((CONFIGS / name).read_text()).get("localizer", "") is None for name in overlay)
-
-
-def _run(run_id: str, files: Sequence[str], overrides: Mapping[str, Any], log: Path, budget: Budget) -> None:
-    log.parent.mkdir(parents=True, exist_ok=True)
-    arguments = log.with_suffix(".json")
-    write_text(json.dumps({"config_file": [str(CONFIGS / name) for name in files], **overrides}, indent=4), arguments)
-    command = [sys.executable, "-m", "monai.bundle", "run", run_id, "--args_file", str(arguments)]
-    environment = os.environ | {"OMP_NUM_THREADS": str(budget.threads), "PYTHONPATH": str(BUNDLE_ROOT)}
-    with log.open("a") as stream:
-        done = subprocess.run(command, cwd=log.parent, env=environment, stdout=stream, stderr=subprocess.STDOUT)
-    if done.returncode != 0:
-        last = log.read_text(errors="replace").strip().splitlines()[-1:]
-        rule = "every step of the comparison succeeds"
-        raise bad_input(log, rule, " ".join(last), "Read the log, then call it again.")
 
 
 def _trained(folder: Path) -> Trained:

@@ -16,7 +16,7 @@ from bundle.rendering.anatomy import choose_anatomies
 from bundle.rendering.composite import build_composites
 from bundle.rendering.dataset import plan_scans, write_dataset
 from bundle.rendering.glands import build_glands
-from bundle.rendering.scanner import ScannerSettings
+from bundle.rendering.scanner import read_settings
 
 
 def render(
@@ -34,13 +34,15 @@ def render(
     without_pancreas: Annotated[float, typer.Option(help="Share of scans cut above or below the pancreas.")] = 0.0,
     in_plane_mm: Annotated[tuple[float, float], typer.Option(help="Range of the pixel spacing.")] = (0.6, 0.95),
     thickness_mm: Annotated[tuple[float, float], typer.Option(help="Range of the slice thickness.")] = (1.0, 5.0),
+    scanner: Annotated[
+        Path | None, typer.Option(help="JSON file of further ranges and shares, the fields of ScannerSettings.")
+    ] = None,
     workers: Annotated[int, typer.Option(help="Processes.")] = 1,
     dicom: Annotated[bool, typer.Option(help="Also write DICOM series.")] = False,
 ) -> None:
     """Render CT scans with their labels as a Medical Decathlon data set."""
-    settings = ScannerSettings(
-        in_plane_spacing_mm=in_plane_mm, slice_thickness_mm=thickness_mm, share_without_pancreas=without_pancreas
-    )
+    of_options = {"in_plane_spacing_mm": in_plane_mm, "slice_thickness_mm": thickness_mm}
+    settings = read_settings(scanner, of_options | {"share_without_pancreas": without_pancreas})
     anatomies = choose(anatomy, patients, "--anatomy", "--patients")
     chosen_glands = choose(glands, gland_patients, "--glands", "--gland-patients")
     share = procedural_share if anatomies else 1.0

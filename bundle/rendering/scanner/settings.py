@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from bundle.errors import bad_input
@@ -65,7 +68,36 @@ class ScannerSettings:
             if not value or any(sorted(code.translate(_OPPOSITE)) != ["A", "R", "S"] for code in value):
                 raise bad_input(name, "an orientation names three axes", value, 'Give codes such as "LPS".')
         elif isinstance(value, tuple):
-            if not 0 < value[0] <= value[1]:
+            if len(value) != 2 or not 0 < value[0] <= value[1]:
                 raise bad_input(name, "a range is (low, high) with 0 < low <= high", value, "Swap or correct it.")
-        elif "share" in name and not 0 <= value <= 1:
+        elif value < 0:
+            raise bad_input(name, "it is not negative", value, "Correct it.")
+        elif "share" in name and value > 1:
             raise bad_input(name, "a share lies between 0 and 1", value, "Correct it.")
+
+
+def read_settings(path: Path | None, others: Mapping[str, Any]) -> ScannerSettings:
+    """Return the settings of a JSON file, if there is one, and ``others``, fields that it may not name.
+
+    Raises:
+        InputError: not a JSON object, a field that is unknown or among ``others``, or a value that is impossible.
+    """
+    if path is None:
+        return ScannerSettings(**others)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise bad_input(path, "scanner settings are a JSON file", error, "Correct it.") from None
+    if not isinstance(content, dict):
+        raise bad_input(path, "scanner settings are a JSON object", type(content).__name__, "Write {...}.")
+    known = {field.name for field in fields(ScannerSettings)} - others.keys()
+    for name in content.keys() - known:
+        raise bad_input(path, f"a setting is one of {', '.join(sorted(known))}", repr(name), "Correct the name.")
+    try:
+        return ScannerSettings(**{name: _as_tuple(value) for name, value in content.items()}, **others)
+    except TypeError as error:
+        raise bad_input(path, "a range is two numbers, a share one", error, "Correct the value.") from None
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

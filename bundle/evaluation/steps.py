@@ -1,0 +1,56 @@
+"""Steps of an experiment: each a run of the bundle in a process of its own, with its log beside its results."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bundle.errors import bad_input
+from bundle.files import write_text
+from bundle.read.datalist import DATASET_FILE, SECTIONS, load_datalist
+
+BUNDLE_ROOT = Path(__file__).parents[2]
+CONFIGS = BUNDLE_ROOT / "configs"
+
+ENDLESS = dict.fromkeys(("max_epochs", "val_interval", "patience"), 10**6)
+"""Of a training that ends by the clock: validated once, when its minutes are over and the weights are saved."""
+
+
+def run_step(run_id: str, files: Sequence[str], overrides: Mapping[str, Any], log: Path, threads: int) -> None:
+    """Run ``python -m monai.bundle run RUN_ID`` with these configurations of the bundle; all it says goes to ``log``.
+
+    Raises:
+        InputError: it fails; with the last line of its log.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    arguments = log.with_suffix(".json")
+    write_text(json.dumps({"config_file": [str(CONFIGS / name) for name in files], **overrides}, indent=4), arguments)
+    command = [sys.executable, "-m", "monai.bundle", "run", run_id, "--args_file", str(arguments)]
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(BUNDLE_ROOT)}
+    with log.open("a") as stream:
+        done = subprocess.run(command, cwd=log.parent, env=environment, stdout=stream, stderr=subprocess.STDOUT)
+    if done.returncode != 0:
+        last = " ".join(log.read_text(errors="replace").strip().splitlines()[-1:])
+        raise bad_input(log, "every step of an experiment succeeds", last, "Read the log, then call it again.")
+
+
+def draw_training(data: Path, output: Path, count: int, seed: int = 0) -> Path:
+    """Write a dataset.json to ``output`` with ``count`` training scans of ``data``, and return its path.
+
+    A smaller count gives a part of the scans of a larger one. One scan is left for validation: nothing depends on its
+    score where a training ends by the clock.
+    """
+    sections = {section: load_datalist(data, section) for section in SECTIONS}
+    training = sections["training"]
+    chosen = sorted(random.Random(seed).sample(range(len(training)), len(training))[:count])
+    sections |= {"training": [training[index] for index in chosen], "validation": sections["validation"][:1]}
+    source = data if data.name == DATASET_FILE else data / DATASET_FILE
+    drawn = output / DATASET_FILE
+    write_text(json.dumps(json.loads(source.read_text()) | sections, indent=4), drawn)
+    return drawn
