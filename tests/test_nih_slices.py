@@ -16,7 +16,7 @@ from bundle.evaluation import nih_slices
 from bundle.evaluation.nih_slices import Settings, run_fold, write_page
 from bundle.evaluation.nih_slices_command import nih_slices as command
 from bundle.evaluation.tables import read_table
-from bundle.read.slices import held_out_patients, read_slices
+from bundle.read.slices import RealSlice, held_out_patients, read_slices
 from tests.slice_phantoms import write_slices
 
 DATA = Path(os.environ.get("PANCREAS_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -46,6 +46,12 @@ def test_slices_are_turned_to_left_to_right_and_back_to_front(tmp_path):
     expected[:, :16, :8] = True
     assert torch.equal(item.label, expected)
     assert torch.equal(item.image > 127, expected)
+
+
+def test_what_is_black_is_fat():
+    gray = torch.tensor([[[0, 4, 8, 100, 255]]], dtype=torch.uint8)
+    item = RealSlice("a", "a", gray, gray > 0)
+    assert item.image_hu().tolist() == [[[-100, -46, 8, 100, 255]]]
 
 
 def test_t68_each_patient_is_tested_once(slices):

@@ -1,4 +1,4 @@
-"""The segmenter of the cascade on a single slice in 8 bits, such as those of journals and of NIH's JPEG files."""
+"""The segmenter of the cascade on a single slice."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from torch import nn
 
 from bundle.networks.flat_unet import FlatUNet
 
-NIH_WINDOW_HU = (-100.0, 240.0)
-"""Of the JPEG slices of NIH Pancreas-CT. It is not written anywhere; it is the window of the papers on these scans."""
+WINDOW_HU = (-100.0, 240.0)
+"""Of the papers on NIH Pancreas-CT, and of what :func:`~bundle.training.slice_loader.reduced_image` gives."""
 
 
 class SliceSegmenter(nn.Module):
@@ -27,7 +27,7 @@ class SliceSegmenter(nn.Module):
         self,
         network: nn.Module,
         intensity: Callable[[torch.Tensor], torch.Tensor],
-        window_hu: tuple[float, float] = NIH_WINDOW_HU,
+        window_hu: tuple[float, float] = WINDOW_HU,
     ) -> None:
         super().__init__()
         self.flat = FlatUNet(network)

@@ -16,6 +16,7 @@ from monai.transforms import (
 )
 from torch.nn.functional import interpolate
 
+from bundle.networks.slice_segmenter import WINDOW_HU
 from bundle.read.slices import RealSlice
 
 
@@ -63,8 +64,9 @@ def slice_loader(
 
 
 def reduced_image(item: RealSlice, size: int) -> torch.Tensor:
-    """Return float (1, size, size) in [0, 1]."""
-    return _reduced(item.image / 255, size)
+    """Return float (1, size, size), the window of the papers on NIH Pancreas-CT scaled to [0, 1]."""
+    lowest, highest = WINDOW_HU
+    return _reduced((item.image_hu().clamp(lowest, highest) - lowest) / (highest - lowest), size)
 
 
 def reduced_label(item: RealSlice, size: int) -> torch.Tensor:
