@@ -82,10 +82,12 @@ def test_beyond_the_painted_grid_the_last_slice_goes_on():
     assert float(sampling_matrix(torch.tensor([-9.0]), 1.0, 11, slice_average(1.0), replicate=True)[0, 0]) == 1
 
 
-def test_noise_has_the_drawn_level():
-    noisy, clean = scan(noise_hu=(12.0, 12.0)).image_hu, scan().image_hu
+@pytest.mark.parametrize(("thickness_mm", "level_hu"), [(3.0, 12.0), (0.75, 24.0), (12.0, 6.0)])
+def test_noise_has_the_drawn_level_in_slices_of_3_mm_and_more_in_thinner_ones(thickness_mm, level_hu):
+    slices = {"slice_thickness_mm": (thickness_mm, thickness_mm)}
+    noisy, clean = scan(noise_hu=(12.0, 12.0), **slices).image_hu, scan(**slices).image_hu
     tissue = clean > -500
-    assert (noisy[tissue] - clean[tissue]).std() == pytest.approx(12, rel=0.15)
+    assert (noisy[tissue] - clean[tissue]).std() == pytest.approx(level_hu, rel=0.15)
 
 
 def test_scan_without_pancreas_shows_none():

@@ -41,7 +41,7 @@ GRADES = (
         replace(
             _BASE,
             slice_thickness_mm=(4.0, 5.0),
-            noise_hu=(22.0, 45.0),
+            noise_hu=(27.0, 55.0),
             blur_mm=(0.8, 1.3),
             share_slab=0.3,
             share_starvation=0.5,

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 AIR_HU = -1000.0
 
+NOISE_THICKNESS_MM = 3.0
+"""Of the slices whose noise the settings tell."""
+
 
 def acquire(painted: Painted, generator: torch.Generator, settings: ScannerSettings) -> RenderedScan:
     """Scan a painted body.
@@ -54,6 +57,7 @@ def acquire(painted: Painted, generator: torch.Generator, settings: ScannerSetti
     if chance(generator, settings.share_table):
         lay_on_table(image, grid.pixel_mm, generator)
     noise_hu = between_logs(settings.noise_hu, uniform(generator, 0, 1))
+    noise_hu *= math.sqrt(NOISE_THICKNESS_MM / thickness_mm)  # of as many quanta as the slice is thick
     starvation = chance(generator, settings.share_starvation)
     add_noise(image, grid, noise_hu, between(settings.noise_peak_per_mm, 1 - softness), starvation, generator)
     for ends_mm in metal_ends_mm:

@@ -26,7 +26,8 @@ class ScannerSettings:
         slab_gland_share: of the gland that a slab holds at least, as far as it is long enough.
         share_without_pancreas: scan cut above or below the gland, ``gap_mm`` away from it.
         share_lateral_crop: field of view narrower than the body.
-        noise_hu: standard deviation of the noise, mean over the body; drawn log-uniformly.
+        noise_hu: standard deviation of the noise in slices of 3 mm, mean over the body; drawn log-uniformly. Thinner
+            slices have more, by the square root.
         blur_mm: standard deviation of the in-plane blur on top of the painted grid's own: sharp to soft kernel.
         noise_peak_per_mm: spatial frequency at which the noise power peaks, from soft to sharp kernel.
         offset_hu: largest error of the HU scale, either sign.
