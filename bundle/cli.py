@@ -219,6 +219,12 @@ def learning_curve(context: typer.Context) -> None:
     _forward(context, "bundle.evaluation.commands", {"learning-curve": "learning_curve"})
 
 
+@app.command(context_settings=_FORWARD, help="Tell rendered slices from real ones: docs/rendered_ct.md.")
+def realism(context: typer.Context) -> None:
+    """Forward to :func:`bundle.rendering.realism.realism`."""
+    _forward(context, "bundle.rendering.realism", {"realism": "realism"})
+
+
 @app.command("nih-slices", context_settings=_FORWARD, help="Train and test a network on real slices: docs/systems.md.")
 def nih_slices(context: typer.Context) -> None:
     """Forward to :func:`bundle.evaluation.nih_slices_command.nih_slices`."""

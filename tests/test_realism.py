@@ -11,8 +11,8 @@ from bundle.rendering.realism import (
     SIZE,
     Patch,
     classifier_scores,
-    measure,
     real_patches,
+    realism,
     realism_page,
     rendered_patches,
 )
@@ -75,5 +75,5 @@ def test_numbers_of_an_empty_patch_are_numbers(feature):
 
 def test_the_command_writes_the_page(tmp_path):
     data, dataset = write_slices(tmp_path / "real"), write_dataset(tmp_path)
-    measure(data, dataset, tmp_path / "realism.md", section="training", epochs=1, seed=0)
+    realism(data, dataset, tmp_path / "realism.md", section="training", epochs=1, seed=0)
     assert "| network | " in (tmp_path / "realism.md").read_text(encoding="utf-8")

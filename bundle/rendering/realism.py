@@ -1,4 +1,4 @@
-"""How well rendered slices can be told from real ones: ``python -m bundle.rendering.realism``.
+"""How well rendered slices can be told from real ones: ``python -m bundle realism``.
 
 A small network is trained to tell them apart, on other patients than those it is asked about, and beside it single
 numbers are, which say what gives a rendered slice away. An AUROC of 0.5 is a guess, 1 is certainty.
@@ -56,7 +56,7 @@ class Patch:
     rendered: bool
 
 
-def measure(
+def realism(
     data: Annotated[Path, typer.Option(envvar="PANCREAS_DATA", help="Folder that holds nih_slices.")],
     rendered: Annotated[Path, typer.Option(help="Medical Decathlon folder of rendered scans.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Markdown page.")],
@@ -239,6 +239,3 @@ FEATURES: dict[str, Callable[[Patch], float]] = {
     "mean of the gland": _gland,
     "deviation in the gland": _gland_texture,
 }
-
-if __name__ == "__main__":
-    typer.run(measure)
