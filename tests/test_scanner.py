@@ -179,3 +179,9 @@ def test_settings_of_a_file_join_those_of_the_command(tmp_path):
     settings = read_settings(tmp_path / "scanner.json", {"in_plane_spacing_mm": (0.7, 0.8)})
     expected = {"noise_hu": (30, 40), "share_table": 0, "orientations": ("LPS",), "in_plane_spacing_mm": (0.7, 0.8)}
     assert settings == ScannerSettings(**expected)
+
+
+def test_ranges_may_be_lists_as_json_has_them():
+    assert list(ScannerSettings(noise_hu=[3, 9]).noise_hu) == [3, 9]
+    with pytest.raises(InputError, match="noise_hu: a range is"):
+        ScannerSettings(noise_hu=[9, 3])

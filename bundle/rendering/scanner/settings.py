@@ -68,7 +68,7 @@ class ScannerSettings:
         if name == "orientations":
             if not value or any(sorted(code.translate(_OPPOSITE)) != ["A", "R", "S"] for code in value):
                 raise bad_input(name, "an orientation names three axes", value, 'Give codes such as "LPS".')
-        elif isinstance(value, tuple):
+        elif isinstance(value, (tuple, list)):  # JSON has lists
             if len(value) != 2 or not 0 < value[0] <= value[1]:
                 raise bad_input(name, "a range is (low, high) with 0 < low <= high", value, "Swap or correct it.")
         elif value < 0:
