@@ -76,10 +76,11 @@ def paint(anatomy: Anatomy, generator: torch.Generator, phase: str | None = None
     hu = draw_patient_hu(phase, generator)
     fine = fine_field(anatomy.tissues, anatomy.spacing_mm, generator)
     coat = first_coat(anatomy.tissues, hu, fine, anatomy.spacing_mm, generator)
-    scene = Scene(anatomy.tissues, anatomy.spacing_mm, generator, phase, hu, coat, fine, {"phase": phase})
+    label, facts = label_of(anatomy.tissues), {"phase": phase}
+    scene = Scene(anatomy.tissues, anatomy.spacing_mm, generator, phase, hu, coat, label, fine, facts)
     for painter in _PAINTERS:
         painter(scene)
-    return Painted(scene.image_hu, label_of(anatomy.tissues), anatomy.spacing_mm, scene.facts)
+    return Painted(scene.image_hu, scene.label, anatomy.spacing_mm, scene.facts)
 
 
 def label_of(tissues: Tensor) -> Tensor:

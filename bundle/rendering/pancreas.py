@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool3d
 
 from bundle.rendering.draws import chance, integer, normal, pick, uniform
 from bundle.rendering.partial_volume import share_inside
@@ -17,7 +18,7 @@ _CYST_MM = (2.5, 14.0)
 
 
 def paint_pancreas(scene: Scene) -> None:
-    """Everything in the gland stays labelled as the gland, also its fat, cysts and ducts."""
+    """Cysts and ducts stay labelled as the gland, wide clefts of fat don't."""
     region = scene.region(Tissue.PANCREAS)
     scene.facts["pancreas_hu"] = round(scene.hu[Tissue.PANCREAS], 1)
     if region is None:
@@ -43,13 +44,20 @@ def paint_pancreas(scene: Scene) -> None:
 
 
 def _paint_lobules(scene: Scene, region: Region, fat_share: float) -> None:
-    """Clefts of fat that begin at the surface, so that about ``fat_share`` of the gland is fat."""
+    """Clefts of fat that begin at the surface, so that about ``fat_share`` of the gland is fat.
+
+    Where more than half of the gland around a voxel is fat, the voxel is none to those who outline glands: in the masks
+    of NIH Pancreas-CT at most 2 % of the inner pixels are fat, but for the fattest two of 45 patients.
+    """
     depth_mm = depth_voxels(region.mask, 6).float() * scene.spacing_mm
     clefts = scene.field(region.mask.shape, uniform(scene.generator, 5, 9)).abs_().neg_()
     clefts = clefts + 0.35 * region.fine - 0.07 * depth_mm
     threshold = torch.quantile(_thinned(clefts[region.mask]), 1 - fat_share)
     fat_hu = scene.hu[Tissue.FAT] + uniform(scene.generator, 5, 35)
-    region.blend(fat_hu, ((clefts - threshold) * 3.5 + 0.5).clamp_(0, 1) * (fat_share > 0))
+    fat = ((clefts - threshold) * 3.5 + 0.5).clamp_(0, 1).mul_(region.mask) * (fat_share > 0)
+    region.blend(fat_hu, fat)
+    around = avg_pool3d(torch.stack([fat, region.mask.float()]), 3, stride=1, padding=1)
+    scene.label[region.box][region.mask & (around[0] > 0.5 * around[1])] = 0
 
 
 def _thinned(values: Tensor, most: int = 100_000) -> Tensor:

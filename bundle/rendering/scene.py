@@ -45,6 +45,7 @@ class Scene:
         tissues: uint8 (X, Y, Z) in RAS.
         hu: HU of each tissue in this patient at this phase.
         image_hu: float32 (X, Y, Z), the canvas.
+        label: uint8 (X, Y, Z), the class of each voxel; painters may change it.
         fine: float32 (X, Y, Z), texture over a few mm, unit variance.
         facts: plain values about what was painted.
     """
@@ -55,6 +56,7 @@ class Scene:
     phase: str
     hu: dict[Tissue, float]
     image_hu: Tensor
+    label: Tensor
     fine: Tensor
     facts: dict[str, Any] = field(default_factory=dict)
 
