@@ -14,8 +14,7 @@ SECTION ?= training
 DATA ?= data/rendered
 ANATOMY ?=
 PATIENTS ?=
-MINUTES ?= 12
-SCANS ?= 160
+MINUTES ?= 18
 PANCREAS_DATA ?= ../shared/data
 STUDIES ?= studies
 FUZZ_COUNT ?= 10000
@@ -27,7 +26,7 @@ export THP_MEM_ALLOC_ENABLE ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test lint types test-fast test-slow bench anatomy glands data weights-data weights compare \
-	hospital package verify label label-test fuzz clean
+	compare-data hospital package verify label label-test fuzz clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -141,9 +140,19 @@ weights: $(STAMP) ## train both networks as the shipped ones were, into models
 	$(PYTHON) -m bundle publish output/weights/model_localizer.pt --output models/model_localizer.pt
 	$(PYTHON) -m bundle publish output/weights/model.pt --output models/model.pt
 
-compare: $(STAMP) ## train all systems for MINUTES each stage on DATA, score them, write output/compare/comparison.md
-	$(PYTHON) -m bundle compare --data "$(DATA)" --output output/compare \
-		--minutes $(MINUTES) --scans $(SCANS)
+# Training and test on grids alike: some of the systems work on the scan's own.
+COMPARED = $(RENDER) --output data/compare $(TRAINING_GRID)
+compare-data: anatomy glands ## the scans that `make compare` trains and tests on
+	$(COMPARED) --section training --count 64 --seed 19000 $(MAPS) --patients $(TRAIN) \
+		$(TRANSPLANTS) --gland-share 0.8 --deformation 1.4
+	$(COMPARED) --section training --count 32 --seed 19100
+	$(COMPARED) --section validation --count 1 --seed 19200
+	$(COMPARED) --section test --count 12 --seed 19300 $(MAPS) --patients $(TEST)
+	$(COMPARED) --section test --count 10 --seed 19400
+
+compare: compare-data ## train all systems for MINUTES each stage, score them, write output/compare/comparison.md
+	$(PYTHON) -m bundle compare --data data/compare --output output/compare \
+		--minutes $(MINUTES)
 
 package: $(STAMP) ## the bundle as dist/*.zip for monai.bundle.download, with its SHA-256
 	$(PYTHON) -m bundle package --output dist
