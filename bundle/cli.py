@@ -209,11 +209,7 @@ def compare(context: typer.Context) -> None:
     _forward(context, "bundle.evaluation.commands", {"compare": "compare"})
 
 
-@app.command(
-    "learning-curve",
-    context_settings=_FORWARD,
-    help="Fine-tune on more and more scans of your own: docs/results.md.",
-)
+@app.command("learning-curve", context_settings=_FORWARD, help="Fine-tune on more and more scans: docs/configs.md.")
 def learning_curve(context: typer.Context) -> None:
     """Forward to :func:`bundle.evaluation.commands.learning_curve`."""
     _forward(context, "bundle.evaluation.commands", {"learning-curve": "learning_curve"})

@@ -35,7 +35,11 @@ def test_a_good_training_goes_through():
     assert torch.isfinite(train([("scan_a", torch.ones(4)), ("scan_b", torch.zeros(4))]).weight).all()
 
 
+def without_name(item: dict) -> dict:
+    return {"image": torch.ones(1)}
+
+
 def test_samples_know_their_scans(tmp_path):
     data = [{"image": "/data/scan_a.nii.gz"}, {"image": "/data/scan_b.nii"}]
-    dataset = CachedScans(data, transform=lambda item: {"image": torch.ones(1)}, cache_dir=tmp_path)
+    dataset = CachedScans(data, transform=without_name, cache_dir=tmp_path)
     assert [dataset[index]["case"] for index in (0, 1, 0)] == ["scan_a", "scan_b", "scan_a"]

@@ -13,7 +13,7 @@ import torch
 from bundle.errors import bad_input
 from bundle.evaluation.comparison_page import STAGES, Trained, comparison_parts, draw_comparison
 from bundle.evaluation.markdown import fill_in
-from bundle.evaluation.steps import BUNDLE_ROOT, CONFIGS, ENDLESS, draw_training, run_step
+from bundle.evaluation.steps import BUNDLE_ROOT, CONFIGS, ENDLESS, draw_training, run_step, silent
 from bundle.evaluation.tables import read_table
 from bundle.files import write_text
 
@@ -52,7 +52,7 @@ def compare(
     plan: Path = CONFIGS / "compare.json",
     systems: Sequence[str] = (),
     page: Path | None = None,
-    on_step: Callable[[str], None] | None = None,
+    on_step: Callable[[str], None] = silent,
 ) -> str:
     """Train and score what is missing, write ``comparison.md`` and its pictures to ``output``, return the page.
 
@@ -82,7 +82,7 @@ def compare(
     dataset = data if budget.scans is None else draw_training(data, output, budget.scans)
     for name in systems or known:
         of_system = known[name] | {"train": settings.get("train", {}) | known[name].get("train", {})}
-        _run_system(name, of_system, dataset, output / name, budget, on_step or _silent)
+        _run_system(name, of_system, dataset, output / name, budget, on_step)
     rows = {name: read_table(path) for name in known if (path := output / name / "evaluation" / "cases.csv").is_file()}
     trained = {name: _trained(output / name) for name in rows}
     parts = comparison_parts(rows, settings["reference"], trained, str(budget))
@@ -136,7 +136,3 @@ def _trained(folder: Path) -> Trained:
             if path.is_file()
         },
     )
-
-
-def _silent(step: str) -> None:
-    pass

@@ -9,7 +9,7 @@ from bundle.errors import bad_input
 from bundle.evaluation.compare import Budget
 from bundle.evaluation.markdown import markdown_table
 from bundle.evaluation.plot import plot_groups
-from bundle.evaluation.steps import BUNDLE_ROOT, ENDLESS, draw_training, run_step
+from bundle.evaluation.steps import BUNDLE_ROOT, ENDLESS, draw_training, run_step, silent
 from bundle.evaluation.summary import describe, has_pancreas, paired_tests, spread
 from bundle.evaluation.tables import Row, read_table
 from bundle.files import write_text
@@ -26,7 +26,7 @@ def learning_curve(
     budget: Budget,
     counts: Sequence[int] = COUNTS,
     learning_rate: float = LEARNING_RATE,
-    on_step: Callable[[str], None] | None = None,
+    on_step: Callable[[str], None] = silent,
 ) -> str:
     """Fine-tune the shipped segmenter on each number of scans, score the cascade; return the page.
 
@@ -50,7 +50,7 @@ def learning_curve(
     if max(counts) > available:
         rule, remedy = f"it has {max(counts)} training scans", "Give more scans, or smaller --counts."
         raise bad_input(data, rule, available, remedy)
-    rows = {count: _of_count(count, data, output, budget, learning_rate, on_step or _silent) for count in counts}
+    rows = {count: _of_count(count, data, output, budget, learning_rate, on_step) for count in counts}
     plot_groups({f"{n}_scans": list(_dice(cases).values()) for n, cases in rows.items()}, "Dice", output / PICTURE)
     page = curve_page(rows, str(budget))
     write_text(page, output / "learning_curve.md")
@@ -102,7 +102,3 @@ def _of_count(
 
 def _dice(rows: Sequence[Row]) -> dict[str, float]:
     return {row["case"]: row["dice"] for row in rows if row["stage"] == "fine" and has_pancreas(row)}
-
-
-def _silent(step: str) -> None:
-    pass

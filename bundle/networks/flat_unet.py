@@ -7,6 +7,12 @@ from monai.networks.nets import UNet
 from torch import nn
 from torch.func import functional_call
 
+_SETTINGS = (
+    *("in_channels", "out_channels", "channels", "strides", "kernel_size", "up_kernel_size", "num_res_units"),
+    *("act", "norm", "dropout", "bias", "adn_ordering"),
+)
+"""Arguments of ``UNet``, which keeps each under its name."""
+
 
 class FlatUNet(nn.Module):
     """MONAI's ``UNet`` in 2-D with the weights of one in 3-D; gradients reach the latter.
@@ -27,21 +33,7 @@ class FlatUNet(nn.Module):
         if not isinstance(network, UNet) or network.dimensions != 3:
             raise TypeError(f"FlatUNet takes a 3-D UNet of MONAI, got {type(network).__name__}")
         self.network = network
-        plane = UNet(
-            spatial_dims=2,
-            in_channels=network.in_channels,
-            out_channels=network.out_channels,
-            channels=network.channels,
-            strides=network.strides,
-            kernel_size=network.kernel_size,
-            up_kernel_size=network.up_kernel_size,
-            num_res_units=network.num_res_units,
-            act=network.act,
-            norm=network.norm,
-            dropout=network.dropout,
-            bias=network.bias,
-            adn_ordering=network.adn_ordering,
-        )
+        plane = UNet(spatial_dims=2, **{name: getattr(network, name) for name in _SETTINGS})
         # In a tuple: its own weights, which are never used, are no weights of this module.
         self._plane = (plane.to("meta"),)
         self._up_strides = {

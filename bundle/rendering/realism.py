@@ -35,7 +35,6 @@ REAL_PIXEL_MM = 0.75
 SIZE = (96, 64)
 """X and Y of the patch about the gland, in pixels of ``PIXEL_MM``."""
 
-SLICES_PER_SCAN = 2
 JPEG_QUALITY = 95
 
 
@@ -80,15 +79,16 @@ def real_patches(data: Path) -> list[Patch]:
 
 
 def rendered_patches(dataset_dir: Path, section: str) -> list[Patch]:
-    """Return patches of the scans with pancreas: at the slice that shows most of it, and half-way from there."""
+    """Return patches of the scans with pancreas: at the slice that shows most of it, and half-way up from there."""
     patches = []
     for item in load_datalist(dataset_dir, section):
         scan, label = (nib.as_closest_canonical(nib.load(item[key])) for key in ("image", "label"))
         gland = np.asarray(label.dataobj) == 1
         area = gland.sum(axis=(0, 1))
-        shown = np.flatnonzero(area)
-        middle = int(area.argmax()) if len(shown) else 0
-        for index in sorted({middle, (middle + int(shown[-1])) // 2})[:SLICES_PER_SCAN] if len(shown) else ():
+        if not area.any():
+            continue
+        middle, last = int(area.argmax()), int(np.flatnonzero(area)[-1])
+        for index in sorted({middle, (middle + last) // 2}):
             gray = _as_jpeg(np.asarray(scan.dataobj[..., index], dtype=float))
             spacing = scan.header.get_zooms()[:2]
             mask = torch.from_numpy(gland[..., index])
