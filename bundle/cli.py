@@ -215,6 +215,18 @@ def learning_curve(context: typer.Context) -> None:
     _forward(context, "bundle.evaluation.commands", {"learning-curve": "learning_curve"})
 
 
+@app.command(context_settings=_FORWARD, help="What each part of a training brings; see docs/results.md.")
+def ablation(context: typer.Context) -> None:
+    """Forward to :func:`bundle.evaluation.commands.ablation`."""
+    _forward(context, "bundle.evaluation.commands", {"ablation": "ablation"})
+
+
+@app.command(context_settings=_FORWARD, help="Scores by phase, thickness, gland and artefact: docs/results.md.")
+def strata(context: typer.Context) -> None:
+    """Forward to :func:`bundle.evaluation.commands.strata`."""
+    _forward(context, "bundle.evaluation.commands", {"strata": "strata"})
+
+
 @app.command(context_settings=_FORWARD, help="Tell rendered slices from real ones: docs/rendered_ct.md.")
 def realism(context: typer.Context) -> None:
     """Forward to :func:`bundle.rendering.realism.realism`."""

@@ -11,8 +11,9 @@ import torch
 
 from bundle.errors import InputError
 from bundle.evaluation import steps as module
-from bundle.evaluation.compare import Budget, compare
+from bundle.evaluation.compare import compare
 from bundle.evaluation.comparison_page import Trained, comparison_parts
+from bundle.evaluation.steps import Budget
 
 BUDGET = Budget(minutes=1, threads=1)
 
@@ -72,9 +73,10 @@ def steps(monkeypatch) -> list[tuple[str, list[str]]]:
             torch.save({"weight": torch.zeros(10)}, models / f"model{stage}{suffix}.pt")
         else:
             folder = Path(arguments["output_dir"])
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=True)
             lines = ["case,stage,outcome,label_volume_ml,dice", "a,fine,ok,50,0.5", "b,fine,ok,50,0.6"]
             (folder / "cases.csv").write_text("\n".join(lines) + "\n")
+            (folder / "evaluation.md").touch()
         return subprocess.CompletedProcess(command, 0)
 
     monkeypatch.setattr(module.subprocess, "run", run)
@@ -111,6 +113,14 @@ def test_what_is_done_is_not_done_again(steps, tmp_path):
     assert {path.name for path in (tmp_path / "out").glob("comparison*")} == {
         "comparison.md", "comparison.png", "comparison_costs.png"
     }
+
+
+def test_an_interrupted_score_is_done_again(steps, tmp_path):
+    evaluation = tmp_path / "out" / "default" / "evaluation"
+    evaluation.mkdir(parents=True)
+    (evaluation / "cases.csv").write_text("case,stage,outcome,label_volume_ml,dice\na,fine,ok,50,0.5\n")
+    compare(tmp_path, tmp_path / "out", BUDGET, systems=["default"])
+    assert ("run", ["inference.json", "evaluate.json"]) in steps
 
 
 def test_a_page_of_the_documentation_gets_tables_and_pictures(steps, tmp_path):

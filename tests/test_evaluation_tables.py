@@ -207,6 +207,29 @@ def test_other_organs_are_not_the_truth(tmp_path):
     assert evaluate(tmp_path, {"a.nii": label})[1]["dice"] == 1
 
 
+def with_vessel() -> torch.Tensor:
+    """The organ, but for a plane of 4 · 3 of its 36 voxels, which is a vessel (class 2)."""
+    label = painted(ORGAN, 1)
+    Box((4, 3, 2), (8, 6, 3)).crop(label)[...] = 2
+    return label
+
+
+def test_the_share_of_vessels_in_a_mask_is_told(tmp_path):
+    writer = TableWriter(tmp_path, classes=["background", "pancreas", "portal_veins"])
+    _, fine, _ = evaluate(tmp_path, {"a.nii": with_vessel()}, val_handlers=[writer])
+    assert fine["vessel_share"] == pytest.approx(12 / 36)
+    assert found(read_table(tmp_path / "summary.csv"), "fine", "vessel_share")["mean"] == pytest.approx(12 / 36)
+    assert "| vessel_share |" in (tmp_path / "evaluation.md").read_text()
+
+
+@pytest.mark.parametrize("classes", [(), ("background", "pancreas", "portal_veins")])
+def test_without_vessels_in_the_truth_nothing_is_told_of_them(tmp_path, classes):
+    label = painted(ORGAN, 1) if classes else with_vessel()
+    evaluate(tmp_path, {"a.nii": label}, val_handlers=[TableWriter(tmp_path, classes=classes)])
+    assert "vessel_share" not in (tmp_path / "cases.csv").read_text()
+    assert "| vessel_share" not in (tmp_path / "evaluation.md").read_text()
+
+
 def test_region_metrics_of_predicted_and_true_region(tmp_path):
     coarse, fine, true_region = evaluate(tmp_path, {"a.nii": painted(ORGAN, 1)})
     # The predicted region reaches to x = 7 and the organ to x = 8: a quarter is lost.

@@ -12,8 +12,8 @@ import torch
 from bundle.errors import InputError
 from bundle.evaluation import steps
 from bundle.evaluation.commands import learning_curve as command
-from bundle.evaluation.compare import Budget
 from bundle.evaluation.learning_curve import curve_page, learning_curve
+from bundle.evaluation.steps import Budget
 
 BUDGET = Budget(minutes=1, threads=1)
 
@@ -46,6 +46,7 @@ def asked(monkeypatch) -> list[dict]:
             lines = ["case,stage,outcome,label_volume_ml,dice"]
             lines += [f"{case},fine,ok,50,{0.5 + case / 10 + count / 20}" for case in (0, 1)]
             (folder / "cases.csv").write_text("\n".join(lines) + "\n")
+            (folder / "evaluation.md").touch()
         return subprocess.CompletedProcess(command, 0)
 
     monkeypatch.setattr(steps.subprocess, "run", run)

@@ -47,8 +47,8 @@ def compare(
 
     Called again it goes on where it stopped, and what is finished is not done again.
     """
-    from bundle.evaluation.compare import Budget, compare
-    from bundle.evaluation.steps import CONFIGS
+    from bundle.evaluation.compare import compare
+    from bundle.evaluation.steps import CONFIGS, Budget
 
     chosen = [name.strip() for name in systems.split(",") if name.strip()]
     console = Console(stderr=True)
@@ -68,8 +68,8 @@ def learning_curve(
 
     Called again it goes on where it stopped, and what is finished is not done again.
     """
-    from bundle.evaluation.compare import Budget
     from bundle.evaluation.learning_curve import learning_curve
+    from bundle.evaluation.steps import Budget
 
     console = Console(stderr=True)
     typer.echo(
@@ -77,16 +77,59 @@ def learning_curve(
     )
 
 
+def ablation(
+    data: Annotated[Path, typer.Option(help="Medical Decathlon folder with training and validation.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for weights, scores and the page.")],
+    real: Annotated[Path, typer.Option(envvar="PANCREAS_DATA", help="Folder of the real scans and slices.")],
+    minutes: Annotated[float, typer.Option(help="Time of each fine-tuning.")] = 20,
+    threads: Annotated[int, typer.Option(help="Threads of each process.")] = 1,
+    variants: Annotated[str, typer.Option(help="Only these of the plan: control,real slices,...; all, if none.")] = "",
+    plan: Annotated[Path | None, typer.Option(help="The variants; configs/ablation.json if not given.")] = None,
+) -> None:
+    """Fine-tune the shipped segmenter with and without each part of the training, score on rendered and real CT.
+
+    Called again it goes on where it stopped, and what is finished is not done again.
+    """
+    from bundle.evaluation.ablation import ablation
+    from bundle.evaluation.steps import CONFIGS, Budget
+
+    chosen = [name.strip() for name in variants.split(",") if name.strip()]
+    console = Console(stderr=True)
+    plan = plan or CONFIGS / "ablation.json"
+    typer.echo(ablation(data, real, output, Budget(minutes, threads), plan, chosen, on_step=console.print))
+
+
+def strata(
+    evaluation: Annotated[Path, typer.Argument(help="cases.csv of an evaluation, or its folder.", show_default=False)],
+    data: Annotated[Path, typer.Option(help="The rendered data set that was scored.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Also write the table here.")] = None,
+) -> None:
+    """Say for which rendered scans the cascade does well: by contrast phase, slice thickness, gland and artefact."""
+    from bundle.evaluation.strata import read_facts, strata_page
+    from bundle.evaluation.tables import read_table
+    from bundle.files import write_text
+
+    table = evaluation / "cases.csv" if evaluation.is_dir() else evaluation
+    if not table.is_file():
+        raise bad_input(table, "it is the table of an evaluation", "no such file", "Run configs/evaluate.json first.")
+    rows = read_table(table)
+    page = strata_page(rows, read_facts(data, [row["case"] for row in rows]))
+    if output is not None:
+        write_text(page, output)
+    typer.echo(page)
+
+
 def real_ct(
     data: Annotated[Path, typer.Option(envvar="PANCREAS_DATA", help="Folder of the real scans.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for masks, pictures and the table.")],
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    checkpoint: Annotated[Path | None, typer.Option(help="Other weights of the segmenter.")] = None,
 ) -> None:
     """Segment the real scans at hand and score them where there is a label."""
     from bundle.evaluation.real_ct import evaluate_real_ct, real_ct_page
     from bundle.files import write_text
 
-    page = real_ct_page(evaluate_real_ct(data, output, device))
+    page = real_ct_page(evaluate_real_ct(data, output, device, checkpoint))
     write_text(page, output / "real_ct.md")
     typer.echo(page)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,36 +12,19 @@ import torch
 from bundle.errors import bad_input
 from bundle.evaluation.comparison_page import STAGES, Trained, comparison_parts, draw_comparison
 from bundle.evaluation.markdown import fill_in
-from bundle.evaluation.steps import BUNDLE_ROOT, CONFIGS, ENDLESS, draw_training, run_step, silent
+from bundle.evaluation.steps import (
+    BUNDLE_ROOT,
+    CONFIGS,
+    ENDLESS,
+    Budget,
+    draw_training,
+    is_scored,
+    run_step,
+    score,
+    silent,
+)
 from bundle.evaluation.tables import read_table
 from bundle.files import write_text
-
-_CLOCKS = {"wall": "of time on the wall", "processor": "of processor time"}
-
-
-@dataclass(frozen=True)
-class Budget:
-    """What every stage of every system gets.
-
-    Args:
-        minutes: of training, loading included: processor time of all threads, so that other work on the machine takes
-            nothing from it; with a GPU, time on the wall.
-        threads: of each process.
-        scans: of the training set, drawn by chance with a fixed seed: preparing more would use up a small budget. None
-            takes all.
-    """
-
-    minutes: float
-    threads: int
-    scans: int | None = None
-
-    @property
-    def clock(self) -> str:
-        """What measures the minutes, see :class:`~bundle.training.TimeBudget`."""
-        return "wall" if torch.cuda.is_available() else "processor"
-
-    def __str__(self) -> str:
-        return f"{self.minutes:g} min ({_CLOCKS[self.clock]})" + (f" on {self.scans} scans" if self.scans else "")
 
 
 def compare(
@@ -83,7 +65,8 @@ def compare(
     for name in systems or known:
         of_system = known[name] | {"train": settings.get("train", {}) | known[name].get("train", {})}
         _run_system(name, of_system, dataset, output / name, budget, on_step)
-    rows = {name: read_table(path) for name in known if (path := output / name / "evaluation" / "cases.csv").is_file()}
+    scores = {name: output / name / "evaluation" for name in known}
+    rows = {name: read_table(folder / "cases.csv") for name, folder in scores.items() if is_scored(folder)}
     trained = {name: _trained(output / name) for name in rows}
     parts = comparison_parts(rows, settings["reference"], trained, str(budget))
     draw_comparison(rows, output)
@@ -114,11 +97,8 @@ def _run_system(
             of_stage = training | settings.get(stage, {})
             log = folder / f"train_{stage}.log"
             run_step("training", ["train.json", *files, *overlay], of_stage, log, budget.threads)
-    if not (folder / "evaluation" / "cases.csv").is_file():
-        on_step(f"{name}: score")
-        scoring = everywhere | {"output_dir": str(folder / "evaluation")} | settings.get("infer", {})
-        files = ["inference.json", "evaluate.json", *overlay]
-        run_step("run", files, scoring, folder / "evaluate.log", budget.threads)
+    on_step(f"{name}: score")
+    score(overlay, everywhere, folder / "evaluation", folder / "evaluate.log", budget.threads)
 
 
 def _is_single_stage(overlay: Sequence[str]) -> bool:

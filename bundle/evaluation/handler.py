@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch import Tensor
 from bundle.cascade.report import NOT_FOUND, OK, CascadeReport
 from bundle.errors import bad_input
 from bundle.evaluation.evaluator import PRED_KEYS, REPORT_KEYS
-from bundle.evaluation.metrics import case_metrics
+from bundle.evaluation.metrics import case_metrics, vessel_metrics
 from bundle.evaluation.page import evaluation_page
 from bundle.evaluation.plot import plot_cases
 from bundle.evaluation.region import region_metrics
@@ -40,6 +40,9 @@ COMPARISON_FILE = "comparison.csv"
 PLOT_FILE = "dice.png"
 PAGE_FILE = "evaluation.md"
 
+VESSELS = "portal_veins"
+"""Class of portal, splenic and superior mesenteric vein, which touch the pancreas."""
+
 Key = tuple[str, str]
 """Source of a scan and stage."""
 
@@ -59,13 +62,22 @@ class TableWriter:
         value: label value of the organ.
         threshold: least probability of the organ, 0.5 being in.
         seed: of the bootstrap.
+        classes: of the labels, by value; where a truth has :data:`VESSELS`, their share in the mask is told.
     """
 
-    def __init__(self, output_dir: str | Path, value: int = 1, threshold: float = 0.5, seed: int = 0) -> None:
+    def __init__(
+        self,
+        output_dir: str | Path,
+        value: int = 1,
+        threshold: float = 0.5,
+        seed: int = 0,
+        classes: Sequence[str] = (),
+    ) -> None:
         self.output_dir = Path(output_dir)
         self.value = value
         self.threshold = threshold
         self.seed = seed
+        self.vessels = classes.index(VESSELS) if VESSELS in classes else None
         self.rows: dict[Key, Row] = {}
 
     def attach(self, engine: Engine) -> None:
@@ -107,7 +119,9 @@ class TableWriter:
         if label is None:
             raise bad_input(source, "a scan to evaluate on has a label", "none", "Name it in dataset.json.")
         spacing_mm = grid_of(label).spacing_mm
-        truth = (label.as_tensor()[0] == self.value).cpu().numpy()
+        values = label.as_tensor()[0].cpu().numpy()
+        truth = values == self.value
+        vessels = values == self.vessels if self.vessels else np.zeros_like(truth)
         for stage in STAGES:
             if PRED_KEYS[stage] in scan:
                 report: CascadeReport = scan[REPORT_KEYS[stage]]
@@ -117,6 +131,7 @@ class TableWriter:
                     "stage": stage,
                     "outcome": _coarse_outcome(pred) if stage == "coarse" else report.outcome,
                     **case_metrics(pred, truth, spacing_mm),
+                    **vessel_metrics(pred, vessels),
                     **(region_metrics(report.boxes, truth) if has_region else {}),
                     **_cost(report, stage),
                 }

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from bundle.errors import bad_input
-from bundle.evaluation.compare import Budget
+from bundle.evaluation.fine_tuning import FineTuning, fine_dice, fine_tuned, scored
 from bundle.evaluation.markdown import markdown_table
 from bundle.evaluation.plot import plot_groups
-from bundle.evaluation.steps import BUNDLE_ROOT, ENDLESS, draw_training, run_step, silent
-from bundle.evaluation.summary import describe, has_pancreas, paired_tests, spread
-from bundle.evaluation.tables import Row, read_table
+from bundle.evaluation.steps import Budget, draw_training, silent
+from bundle.evaluation.summary import describe, paired_tests, spread
+from bundle.evaluation.tables import Row
 from bundle.files import write_text
 from bundle.read.datalist import load_datalist
 
@@ -51,7 +51,7 @@ def learning_curve(
         rule, remedy = f"it has {max(counts)} training scans", "Give more scans, or smaller --counts."
         raise bad_input(data, rule, available, remedy)
     rows = {count: _of_count(count, data, output, budget, learning_rate, on_step) for count in counts}
-    plot_groups({f"{n}_scans": list(_dice(cases).values()) for n, cases in rows.items()}, "Dice", output / PICTURE)
+    plot_groups({f"{n}_scans": list(fine_dice(cases).values()) for n, cases in rows.items()}, "Dice", output / PICTURE)
     page = curve_page(rows, str(budget))
     write_text(page, output / "learning_curve.md")
     return page
@@ -65,10 +65,10 @@ def curve_page(rows: Mapping[int, Sequence[Row]], budget: str) -> str:
         budget: of each fine-tuning, in words.
     """
     first, *others = sorted(rows)
-    before = _dice(rows[first])
+    before = fine_dice(rows[first])
     lines = [[first, spread(describe(list(before.values()))), "–", "–", "–"]]
     for count in others:
-        after = _dice(rows[count])
+        after = fine_dice(rows[count])
         test = paired_tests([after[case] - before[case] for case in before if case in after])
         interval = f"{test['low_95']:+.3f} to {test['high_95']:+.3f}"
         difference = f"{test['mean_difference']:+.3f}"
@@ -82,23 +82,6 @@ def _of_count(
     count: int, data: Path, output: Path, budget: Budget, learning_rate: float, on_step: Callable[[str], None]
 ) -> list[Row]:
     folder = output / f"{count}_scans"
-    shipped = BUNDLE_ROOT / "models" / "model.pt"
-    weights = folder / "models" / "model.pt" if count else shipped
-    everywhere = {"bundle_root": str(BUNDLE_ROOT), "dataset_dir": str(data)}
-    if not weights.is_file():
-        on_step(f"{count} scans: fine-tune")
-        training = ENDLESS | everywhere | {"checkpoint": str(shipped), "learning_rate": learning_rate}
-        training |= {"dataset_dir": str(draw_training(data, folder, count)), "ckpt_dir": str(weights.parent)}
-        training |= {"output_dir": str(folder / "training"), "num_workers": 0}
-        training |= {"max_minutes": budget.minutes, "minutes_of": budget.clock}
-        run_step("training", ["train.json"], training, folder / "train.log", budget.threads)
-    cases = folder / "evaluation" / "cases.csv"
-    if not cases.is_file():
-        on_step(f"{count} scans: score")
-        scoring = everywhere | {"checkpoint": str(weights), "output_dir": str(cases.parent)}
-        run_step("run", ["inference.json", "evaluate.json"], scoring, folder / "evaluate.log", budget.threads)
-    return list(read_table(cases))
-
-
-def _dice(rows: Sequence[Row]) -> dict[str, float]:
-    return {row["case"]: row["dice"] for row in rows if row["stage"] == "fine" and has_pancreas(row)}
+    drawn = draw_training(data, folder, count) if count else None
+    way = FineTuning(f"{count} scans", folder, drawn, budget, learning_rate)
+    return scored(way, fine_tuned(way, on_step), data, on_step)

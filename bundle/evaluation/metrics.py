@@ -29,6 +29,9 @@ METRICS = (
 )
 """Names that :func:`case_metrics` returns, in the order of the tables' columns."""
 
+VESSEL_METRICS = ("vessel_share",)
+"""Names that :func:`vessel_metrics` returns."""
+
 
 def case_metrics(pred: np.ndarray, label: np.ndarray, spacing_mm: Sequence[float]) -> dict[str, float]:
     r"""Return the metrics of one scan, named as in :data:`METRICS`.
@@ -64,6 +67,20 @@ def case_metrics(pred: np.ndarray, label: np.ndarray, spacing_mm: Sequence[float
         "pred_volume_ml": pred_volume_ml,
         "label_volume_ml": label_volume_ml,
     }
+
+
+def vessel_metrics(pred: np.ndarray, vessels: np.ndarray) -> dict[str, float]:
+    """Return ``vessel_share``, the share of the prediction that the truth calls vessel: experts leave them out.
+
+    Empty prediction: NaN. No vessel in the truth: nothing, since few data sets outline any.
+
+    Args:
+        pred: boolean (X, Y, Z).
+        vessels: boolean (X, Y, Z), on the grid of ``pred``.
+    """
+    if not vessels.any():
+        return {}
+    return {"vessel_share": np.count_nonzero(pred & vessels) / np.count_nonzero(pred) if pred.any() else math.nan}
 
 
 def _crop_to_both(pred: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

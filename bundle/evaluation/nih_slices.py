@@ -166,7 +166,7 @@ def write_page(rows_by_loss: Mapping[str, Sequence[Row]], settings: Settings, fo
     lines = []
     for loss, rows in rows_by_loss.items():
         by_slice = describe([row["dice"] for row in rows])
-        by_patient = describe(_dice_by_patient(rows))
+        by_patient = describe(list(dice_by_patient(rows).values()))
         folds = len({row["fold"] for row in rows})
         lines.append([loss, folds, by_slice["n"], spread(by_slice), by_patient["n"], spread(by_patient)])
     parts = [
@@ -179,6 +179,15 @@ def write_page(rows_by_loss: Mapping[str, Sequence[Row]], settings: Settings, fo
     page = "\n\n".join(parts) + "\n"
     write_text(page, folder / "nih_slices.md")
     return page
+
+
+def dice_by_patient(rows: Sequence[Row]) -> dict[str, float]:
+    """Return the Dice of each patient, all slices together, of what :func:`run_fold` gives."""
+    counts: dict[str, Any] = {}
+    for row in rows:
+        patient = row["case"].split("-")[0]
+        counts[patient] = counts.get(patient, 0) + np.array([row[name] for name in _COUNTS])
+    return {patient: float(2 * common / (found + true)) for patient, (common, found, true) in counts.items()}
 
 
 def _description(settings: Settings) -> str:
@@ -239,11 +248,3 @@ def _check_settings(settings: Settings, folder: Path) -> None:
     if found != wanted:
         different = {name: value for name, value in found.items() if value != wanted.get(name)}
         raise bad_input(path, "a folder is of one setting", different, "Choose another --output, or these settings.")
-
-
-def _dice_by_patient(rows: Sequence[Row]) -> list[float]:
-    counts: dict[str, Any] = {}
-    for row in rows:
-        patient = row["case"].split("-")[0]
-        counts[patient] = counts.get(patient, 0) + np.array([row[name] for name in _COUNTS])
-    return [float(2 * common / (found + true)) for common, found, true in counts.values()]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from bundle.cascade.report import WITHOUT_MASK
 from bundle.evaluation.markdown import markdown_table
-from bundle.evaluation.metrics import METRICS
+from bundle.evaluation.metrics import METRICS, VESSEL_METRICS
 from bundle.evaluation.summary import compare_stages, describe, has_pancreas, spread
 from bundle.evaluation.tables import STAGES, Row
 
@@ -17,7 +17,7 @@ _NAMES = {
     "fine_true_region": "segmenter in the true region",
     "whole_scan": "segmenter over the whole scan",
 }
-_COLUMNS = (*METRICS, "roi_recall", "roi_iou", "seconds_total")
+_COLUMNS = (*METRICS, *VESSEL_METRICS, "roi_recall", "roi_iou", "seconds_total")
 _WITH_RANGE = ("dice", "roi_recall")
 
 
@@ -33,7 +33,7 @@ def evaluation_page(rows: Sequence[Row], seed: int = 0) -> str:
     if found:
         parts += [
             "Mean ± sd [min, max]; distances in mm on the scan's own grid; `roi_recall` is the share of the gland in "
-            "the region.",
+            "the region, `vessel_share` that of portal, splenic and mesenteric vein in the mask.",
             _stages(found),
         ]
         comparison = compare_stages(found, seed=seed)
@@ -44,12 +44,13 @@ def evaluation_page(rows: Sequence[Row], seed: int = 0) -> str:
 
 
 def _stages(rows: Sequence[Row]) -> str:
+    columns = [name for name in _COLUMNS if name not in VESSEL_METRICS or any(name in row for row in rows)]
     lines = []
     for stage in STAGES:
         members = [row for row in rows if row["stage"] == stage]
         if members:
-            lines.append([_NAMES[stage], len(members), *(_statistics(members, column) for column in _COLUMNS)])
-    return markdown_table(["stage", "scans", *_COLUMNS], lines)
+            lines.append([_NAMES[stage], len(members), *(_statistics(members, column) for column in columns)])
+    return markdown_table(["stage", "scans", *columns], lines)
 
 
 def _statistics(rows: Sequence[Row], column: str) -> str:

@@ -67,8 +67,12 @@ CASES = (
 )
 
 
-def evaluate_real_ct(data: Path, output: Path, device: str = "auto") -> list[dict[str, Any]]:
+def evaluate_real_ct(
+    data: Path, output: Path, device: str = "auto", checkpoint: Path | None = None
+) -> list[dict[str, Any]]:
     """Segment each case of :data:`CASES` into ``output`` and return a row for each: outcome, volume, scores.
+
+    ``checkpoint`` holds other weights of the segmenter than the shipped ones.
 
     Raises:
         InputError: ``data`` holds none of the cases.
@@ -76,7 +80,8 @@ def evaluate_real_ct(data: Path, output: Path, device: str = "auto") -> list[dic
     cases = [case for case in CASES if (data / case.image).is_file()]
     if not cases:
         raise bad_input(data, "the folder holds the real scans", "none of them", "Set PANCREAS_DATA or --data.")
-    segmenter = Segmenter(output, device)
+    weights: dict[str, Any] = {} if checkpoint is None else {"checkpoint": str(checkpoint.resolve())}
+    segmenter = Segmenter(output, device, **weights)
     return [_evaluate(segmenter, data, case) for case in cases]
 
 

@@ -8,8 +8,11 @@ import random
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from bundle.errors import bad_input
 from bundle.files import write_text
@@ -20,6 +23,34 @@ CONFIGS = BUNDLE_ROOT / "configs"
 
 ENDLESS = dict.fromkeys(("max_epochs", "val_interval", "patience"), 10**6)
 """Of a training that ends by the clock: validated once, when its minutes are over and the weights are saved."""
+
+
+_CLOCKS = {"wall": "of time on the wall", "processor": "of processor time"}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What each training of an experiment gets.
+
+    Args:
+        minutes: of training, loading included: processor time of all threads, so that other work on the machine takes
+            nothing from it; with a GPU, time on the wall.
+        threads: of each process.
+        scans: of the training set, drawn by chance with a fixed seed: preparing more would use up a small budget. None
+            takes all.
+    """
+
+    minutes: float
+    threads: int
+    scans: int | None = None
+
+    @property
+    def clock(self) -> str:
+        """What measures the minutes, see :class:`~bundle.training.TimeBudget`."""
+        return "wall" if torch.cuda.is_available() else "processor"
+
+    def __str__(self) -> str:
+        return f"{self.minutes:g} min ({_CLOCKS[self.clock]})" + (f" on {self.scans} scans" if self.scans else "")
 
 
 def run_step(run_id: str, files: Sequence[str], overrides: Mapping[str, Any], log: Path, threads: int) -> None:
@@ -38,6 +69,22 @@ def run_step(run_id: str, files: Sequence[str], overrides: Mapping[str, Any], lo
     if done.returncode != 0:
         last = " ".join(log.read_text(errors="replace").strip().splitlines()[-1:])
         raise bad_input(log, "every step of an experiment succeeds", last, "Read the log, then call it again.")
+
+
+def score(files: Sequence[str], overrides: Mapping[str, Any], folder: Path, log: Path, threads: int) -> None:
+    """Score a cascade into ``folder`` with configs/inference.json, evaluate.json and ``files``, unless that is done.
+
+    Raises:
+        InputError: it fails; with the last line of its log.
+    """
+    if not is_scored(folder):
+        settings = {**overrides, "output_dir": str(folder)}
+        run_step("run", ["inference.json", "evaluate.json", *files], settings, log, threads)
+
+
+def is_scored(folder: Path) -> bool:
+    """Return whether all scans were scored: an interrupted evaluation leaves the table of the first ones."""
+    return (folder / "evaluation.md").is_file()
 
 
 def draw_training(data: Path, output: Path, count: int, seed: int = 0) -> Path:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from bundle.cascade.report import WITHOUT_MASK
-from bundle.evaluation.metrics import METRICS
+from bundle.evaluation.metrics import METRICS, VESSEL_METRICS
 from bundle.evaluation.region import REGION_METRICS
 from bundle.evaluation.tables import STAGES, Row, case_columns
 
@@ -92,16 +92,27 @@ def paired_tests(differences: Sequence[float], seed: int = 0) -> dict[str, float
     result = {"n": n, "mean_difference": float(sample.mean()) if n else math.nan}
     if n < 2:
         return {**result, **dict.fromkeys(("low_95", "high_95", "wilcoxon_p", "t_test_p"), math.nan)}
-    picks = np.random.default_rng(seed).integers(n, size=(BOOTSTRAP_SAMPLES, n))
-    low, high = np.percentile(sample[picks].mean(axis=1), [2.5, 97.5])
+    low, high = bootstrap_interval(sample, seed)
     wilcoxon_p = float(stats.wilcoxon(sample).pvalue) if sample.any() else 1.0
     return {
         **result,
-        "low_95": float(low),
-        "high_95": float(high),
+        "low_95": low,
+        "high_95": high,
         "wilcoxon_p": wilcoxon_p,
         "t_test_p": _t_test_p(sample),
     }
+
+
+def bootstrap_interval(values: Sequence[float], seed: int = 0) -> tuple[float, float]:
+    """Return the 95 % bootstrap interval (percentiles) of the mean, NaN left out; NaN of fewer than two values."""
+    sample = np.asarray(values, dtype=float)
+    sample = sample[~np.isnan(sample)]
+    n = len(sample)
+    if n < 2:
+        return math.nan, math.nan
+    picks = np.random.default_rng(seed).integers(n, size=(BOOTSTRAP_SAMPLES, n))
+    low, high = np.percentile(sample[picks].mean(axis=1), [2.5, 97.5])
+    return float(low), float(high)
 
 
 def has_pancreas(row: Row) -> bool:
@@ -111,7 +122,7 @@ def has_pancreas(row: Row) -> bool:
 
 def _values_by_metric(rows: Sequence[Row], scans: str) -> dict[str, list[float]]:
     """Values of the columns worth summarising, by column; columns that no row has are left out."""
-    agreement = [*METRICS, *REGION_METRICS] if scans == "with_pancreas" else ["pred_volume_ml"]
+    agreement = [*METRICS, *VESSEL_METRICS, *REGION_METRICS] if scans == "with_pancreas" else ["pred_volume_ml"]
     cost = [name for name in case_columns(rows) if name.startswith("seconds_")] + ["peak_memory_mb"]
     values = {name: [row[name] for row in rows if name in row] for name in [*agreement, *cost]}
     not_found = [float(row["outcome"] in WITHOUT_MASK) for row in rows]

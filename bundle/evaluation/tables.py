@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bundle.evaluation.metrics import METRICS
+from bundle.evaluation.metrics import METRICS, VESSEL_METRICS
 from bundle.evaluation.region import BOX_METRICS, UNION_METRICS
 from bundle.files import replacing
 
@@ -23,15 +23,16 @@ TEXT_COLUMNS = ("case", "stage", "outcome", "scans", "metric", "against")
 
 
 def case_columns(rows: Iterable[Row]) -> list[str]:
-    """Return the columns of the per-case table: the fixed ones, those of single boxes, ``seconds_*`` of each step.
+    """Return the columns of the per-case table: the fixed ones, vessels, single boxes, ``seconds_*`` of each step.
 
-    Boxes that no scan has and steps that none was timed for are left out.
+    Vessels that no truth has, boxes that no scan has and steps that none was timed for are left out.
     """
     names = dict.fromkeys(name for row in rows for name in row)
+    vessels = [name for name in VESSEL_METRICS if name in names]
     boxes = [name for name in BOX_METRICS if name in names]
     steps = [name for name in names if name.startswith("seconds_") and name != "seconds_total"]
     total = ["seconds_total"] if "seconds_total" in names else []
-    return ["case", "stage", "outcome", *METRICS, *UNION_METRICS, *boxes, *steps, *total, "peak_memory_mb"]
+    return ["case", "stage", "outcome", *METRICS, *vessels, *UNION_METRICS, *boxes, *steps, *total, "peak_memory_mb"]
 
 
 def write_table(rows: Iterable[Row], columns: Sequence[str], path: Path) -> None:
