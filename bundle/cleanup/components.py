@@ -1,4 +1,4 @@
-"""What is done to a mask before it is written: components too small to be the organ go."""
+"""Components of a mask that are too small to be the organ go."""
 
 from __future__ import annotations
 
