@@ -97,8 +97,9 @@ def _run_system(
             of_stage = training | settings.get(stage, {})
             log = folder / f"train_{stage}.log"
             run_step("training", ["train.json", *files, *overlay], of_stage, log, budget.threads)
-    on_step(f"{name}: score")
-    score(overlay, everywhere, folder / "evaluation", folder / "evaluate.log", budget.threads)
+    if not is_scored(folder / "evaluation"):
+        on_step(f"{name}: score")
+        score(overlay, everywhere, folder / "evaluation", folder / "evaluate.log", budget.threads)
 
 
 def _is_single_stage(overlay: Sequence[str]) -> bool:

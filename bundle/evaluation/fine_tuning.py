@@ -10,7 +10,7 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
-from bundle.evaluation.steps import BUNDLE_ROOT, CONFIGS, ENDLESS, Budget, run_step, score
+from bundle.evaluation.steps import BUNDLE_ROOT, CONFIGS, ENDLESS, Budget, is_scored, run_step, score
 from bundle.evaluation.summary import has_pancreas
 from bundle.evaluation.tables import Row, read_table
 from bundle.files import write_text
@@ -77,11 +77,12 @@ def scored(
     Raises:
         InputError: the scoring fails.
     """
-    on_step(f"{way.name}: score")
-    settings = {"bundle_root": str(BUNDLE_ROOT), "dataset_dir": str(data), "section": section}
-    settings |= {"checkpoint": str(weights)}
-    score([], settings, way.folder / "evaluation", way.folder / "evaluate.log", way.budget.threads)
-    return list(read_table(way.folder / "evaluation" / "cases.csv"))
+    evaluation = way.folder / "evaluation"
+    if not is_scored(evaluation):
+        on_step(f"{way.name}: score")
+        settings = {"bundle_root": str(BUNDLE_ROOT), "dataset_dir": str(data), "section": section}
+        score([], settings | {"checkpoint": str(weights)}, evaluation, way.folder / "evaluate.log", way.budget.threads)
+    return list(read_table(evaluation / "cases.csv"))
 
 
 def fine_dice(rows: Sequence[Row]) -> dict[str, float]:

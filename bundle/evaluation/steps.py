@@ -24,7 +24,6 @@ CONFIGS = BUNDLE_ROOT / "configs"
 ENDLESS = dict.fromkeys(("max_epochs", "val_interval", "patience"), 10**6)
 """Of a training that ends by the clock: validated once, when its minutes are over and the weights are saved."""
 
-
 _CLOCKS = {"wall": "of time on the wall", "processor": "of processor time"}
 
 
@@ -72,14 +71,13 @@ def run_step(run_id: str, files: Sequence[str], overrides: Mapping[str, Any], lo
 
 
 def score(files: Sequence[str], overrides: Mapping[str, Any], folder: Path, log: Path, threads: int) -> None:
-    """Score a cascade into ``folder`` with configs/inference.json, evaluate.json and ``files``, unless that is done.
+    """Score a cascade into ``folder`` with configs/inference.json, evaluate.json and ``files`` on top.
 
     Raises:
         InputError: it fails; with the last line of its log.
     """
-    if not is_scored(folder):
-        settings = {**overrides, "output_dir": str(folder)}
-        run_step("run", ["inference.json", "evaluate.json", *files], settings, log, threads)
+    settings = {**overrides, "output_dir": str(folder)}
+    run_step("run", ["inference.json", "evaluate.json", *files], settings, log, threads)
 
 
 def is_scored(folder: Path) -> bool:
