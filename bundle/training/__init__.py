@@ -15,6 +15,7 @@ from bundle.training.real_slices import RealSlices
 from bundle.training.rendered import RenderedPatches
 from bundle.training.resume import Resume
 from bundle.training.schedule import LossSchedule
+from bundle.training.several_patches import SeveralPatches
 from bundle.training.skeleton import SkeletonTargetd
 from bundle.training.symmetry import RandCubeSymmetryd
 from bundle.training.target import TargetMaskd
@@ -42,6 +43,7 @@ __all__ = [
     "RealSlices",
     "RenderedPatches",
     "Resume",
+    "SeveralPatches",
     "SkeletonTargetd",
     "TargetMaskd",
     "TimeBudget",
