@@ -150,9 +150,9 @@ compare-data: anatomy glands ## the scans that `make compare` trains and tests o
 	$(COMPARED) --section test --count 12 --seed 19300 $(MAPS) --patients $(TEST)
 	$(COMPARED) --section test --count 10 --seed 19400
 
-compare: compare-data ## train all systems for MINUTES each stage, score them, write output/compare/comparison.md
+compare: compare-data ## train all systems for MINUTES each stage, score them, write docs/comparison.md
 	$(PYTHON) -m bundle compare --data data/compare --output output/compare \
-		--minutes $(MINUTES)
+		--minutes $(MINUTES) --page docs/comparison.md
 
 package: $(STAMP) ## the bundle as dist/*.zip for monai.bundle.download, with its SHA-256
 	$(PYTHON) -m bundle package --output dist

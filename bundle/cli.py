@@ -80,7 +80,7 @@ def segment(
     ],
     system: Annotated[
         System,
-        typer.Option(help="Whose networks. The default's come with the bundle; docs/systems.md trains the others."),
+        typer.Option(help="Whose networks. Only the default's were trained for long, see docs/comparison.md."),
     ] = System.DEFAULT,
     device: Annotated[Device, typer.Option(help="auto takes the GPU if there is one.")] = Device.AUTO,
     save_probabilities: Annotated[

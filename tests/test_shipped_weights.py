@@ -8,24 +8,32 @@ import nibabel
 import numpy as np
 import pytest
 import torch
-from monai.bundle import ConfigParser
 
 from bundle.evaluation.metrics import case_metrics
 from bundle.rendering.renderer import render_scan
 from bundle.rendering.scanner import ScannerSettings
 from bundle.segmentation import Segmenter
+from bundle.segmentation.configuration import read_configuration, weight_files
 
 ROOT = Path(__file__).parents[1]
 ZOO_LIMIT_BYTES = 25_000_000
+SHIPPED = ("default", "cai2018", "xue2019", "zhao2019", "zhu2018")
 
 
-@pytest.mark.parametrize(("name", "network"), [("model.pt", "network_def"), ("model_localizer.pt", "localizer_def")])
-def test_weights_fit_their_network_and_are_half_precision(name, network):
-    parser = ConfigParser()
-    parser.read_config(str(ROOT / "configs" / "inference.json"))
-    weights = torch.load(ROOT / "models" / name, weights_only=True)
-    parser.get_parsed_content(network).load_state_dict(weights, strict=True)
-    assert {value.dtype for value in weights.values()} == {torch.float16}
+@pytest.mark.parametrize("system", SHIPPED)
+def test_weights_fit_their_networks_and_are_half_precision(system):
+    parser = read_configuration(system)
+    parser["bundle_root"], parser["device"] = str(ROOT), "cpu"
+    networks = [parser.get_parsed_content("network")]
+    networks += [parser.get_parsed_content("localizer")] if parser.get("localizer") else []
+    files = weight_files(parser)
+    assert len(files) == len(networks)
+    for path, network in zip(files, networks):
+        weights = torch.load(path, weights_only=True)
+        assert {name: value.shape for name, value in weights.items()} == {
+            name: value.shape for name, value in network.state_dict().items()
+        }
+        assert {value.dtype for value in weights.values() if value.is_floating_point()} == {torch.float16}
 
 
 def test_each_file_stays_below_the_limit_of_the_zoo():

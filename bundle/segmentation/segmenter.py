@@ -95,7 +95,7 @@ def segment(
         path: NIfTI file, folder of a DICOM series, or whatever else holds exactly one scan, such as a zip file.
         output_dir: write the results to ``<output_dir>/<case>``, in place of older ones; None writes nothing.
         device: ``auto``, ``cpu`` or ``cuda``.
-        system: ``default``, or the name of one of the published systems, whose weights have to be trained first.
+        system: ``default``, or the name of one of the published systems, whose weights are of docs/comparison.md.
         probabilities: give them, and write them if results are written.
         anonymize: no names, IDs and dates of the patient in what is written; the case is called ``case_001``.
         foreground: voxels (x, y, z) that the mask should have, counted from 0 as in ``mask[0]``; see docs/clicks.md.
