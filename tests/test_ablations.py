@@ -26,7 +26,6 @@ ABLATIONS: dict[str, list[dict[str, Any]]] = {
         {"window": [32, 32, 16], "step": [32, 32, 16]},
         {"window": [128, 128, 16], "step": [128, 128, 16]},
         {"step": [32, 32, 8]},
-        {"patches_at_once": 2},
         {"merge": "vote"},
         {"network_def#network#skeleton": "none", "segmenter_loss#lambda_skeleton": 0},
         {"network_def#network#dense": False},

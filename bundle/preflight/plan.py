@@ -33,7 +33,7 @@ TRAINING = {
     "region": ("region", "validation_region"),
     "patch": ("patch", "augmentation"),
     "network": ("trained_def", "checkpoint", "skip"),
-    "learn": ("loss", "optimizer", "learning_rate", "max_epochs", "max_minutes", "batch_size", "patches_at_once"),
+    "learn": ("loss", "optimizer", "learning_rate", "max_epochs", "max_minutes", "batch_size"),
     "validate": ("val_interval", "patience", "score_transforms"),
     "write": ("ckpt_dir", "best_filename", "output_dir"),
 }

@@ -15,7 +15,6 @@ from bundle.training.real_slices import RealSlices
 from bundle.training.rendered import RenderedPatches
 from bundle.training.resume import Resume
 from bundle.training.schedule import LossSchedule
-from bundle.training.several_patches import SeveralPatches
 from bundle.training.skeleton import SkeletonTargetd
 from bundle.training.symmetry import RandCubeSymmetryd
 from bundle.training.target import TargetMaskd
@@ -43,7 +42,6 @@ __all__ = [
     "RealSlices",
     "RenderedPatches",
     "Resume",
-    "SeveralPatches",
     "SkeletonTargetd",
     "TargetMaskd",
     "TimeBudget",

@@ -10,12 +10,10 @@ from bundle.read.datalist import case_name
 
 
 class CachedScans(PersistentDataset):
-    """``PersistentDataset`` that adds ``case``, the name of the scan, to each sample, or to each of several patches.
+    """``PersistentDataset`` that adds ``case``, the name of the scan, to each sample.
 
     The name isn't in the cache: whatever preprocessing keeps, it comes from the data list.
     """
 
     def _transform(self, index: int) -> Any:
-        samples = super()._transform(index)
-        case = {"case": case_name(self.data[index]["image"])}
-        return [sample | case for sample in samples] if isinstance(samples, list) else samples | case
+        return {**super()._transform(index), "case": case_name(self.data[index]["image"])}
