@@ -215,7 +215,7 @@ def learning_curve(context: typer.Context) -> None:
     _forward(context, "bundle.evaluation.commands", {"learning-curve": "learning_curve"})
 
 
-@app.command(context_settings=_FORWARD, help="What each part of a training brings; see docs/results.md.")
+@app.command(context_settings=_FORWARD, help="What each part of a training brings; see docs/configs.md.")
 def ablation(context: typer.Context) -> None:
     """Forward to :func:`bundle.evaluation.commands.ablation`."""
     _forward(context, "bundle.evaluation.commands", {"ablation": "ablation"})

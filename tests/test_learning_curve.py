@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
-import torch
 
 from bundle.errors import InputError
 from bundle.evaluation import steps
 from bundle.evaluation.commands import learning_curve as command
 from bundle.evaluation.learning_curve import curve_page, learning_curve
 from bundle.evaluation.steps import Budget
+from tests.experiment_steps import take_steps
 
 BUDGET = Budget(minutes=1, threads=1)
 
@@ -31,26 +30,12 @@ def data(tmp_path) -> Path:
 @pytest.fixture
 def asked(monkeypatch) -> list[dict]:
     """Arguments of the steps, which a stand-in takes: more scans, more Dice."""
-    taken: list[dict] = []
 
-    def run(command, cwd, env, stdout, stderr):
-        arguments = json.loads(Path(command[-1]).read_text())
-        taken.append(arguments)
-        if command[4] == "training":
-            Path(arguments["ckpt_dir"]).mkdir(parents=True)
-            torch.save({"weight": torch.zeros(1)}, Path(arguments["ckpt_dir"]) / "model.pt")
-        else:
-            folder = Path(arguments["output_dir"])
-            folder.mkdir(parents=True)
-            count = int(folder.parent.name.split("_")[0])
-            lines = ["case,stage,outcome,label_volume_ml,dice"]
-            lines += [f"{case},fine,ok,50,{0.5 + case / 10 + count / 20}" for case in (0, 1)]
-            (folder / "cases.csv").write_text("\n".join(lines) + "\n")
-            (folder / "evaluation.md").touch()
-        return subprocess.CompletedProcess(command, 0)
+    def dice(arguments: dict) -> list[float]:
+        count = int(Path(arguments["output_dir"]).parent.name.split("_")[0])
+        return [0.5 + count / 20, 0.6 + count / 20]
 
-    monkeypatch.setattr(steps.subprocess, "run", run)
-    return taken
+    return take_steps(monkeypatch, dice)
 
 
 def images(arguments: dict) -> set[str]:

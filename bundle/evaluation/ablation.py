@@ -10,13 +10,12 @@ from typing import Any
 
 import torch
 
-from bundle.errors import bad_input
-from bundle.evaluation.fine_tuning import FineTuning, fine_dice, fine_tuned, scored
+from bundle.evaluation.fine_tuning import FineTuning, fine_tuned, scored
 from bundle.evaluation.markdown import markdown_table
 from bundle.evaluation.nih_slices import Settings, dice_by_patient, run_fold
 from bundle.evaluation.real_ct import CASES, evaluate_real_ct
-from bundle.evaluation.steps import CONFIGS, Budget, silent
-from bundle.evaluation.summary import describe, paired_tests, spread
+from bundle.evaluation.steps import CONFIGS, Budget, check_names, silent
+from bundle.evaluation.summary import describe, dice_by_case, paired_tests, spread
 from bundle.evaluation.tables import read_table, write_table
 from bundle.files import write_text
 from bundle.read.slices import read_slices
@@ -72,9 +71,7 @@ def ablation(
     """
     settings = json.loads(plan.read_text())
     known = {SHIPPED: {}} | settings["variants"]
-    for name in variants:
-        if name not in known:
-            raise bad_input("--variants", f"a variant is one of {', '.join(known)}", name, "Correct the name.")
+    check_names("--variants", "variant", variants, known)
     data, real, output = data.resolve(), real.resolve(), output.resolve()
     scores = {}
     for name in known:
@@ -124,7 +121,7 @@ def ablation_page(scores: Mapping[str, Scores], reference: str, budget: str) -> 
 
 def _scores(way: FineTuning, data: Path, real: Path, fold: int, on_step: Callable[[str], None]) -> Scores:
     weights = fine_tuned(way, on_step)
-    rendered = fine_dice(scored(way, weights, data, on_step, "validation"))
+    rendered = dice_by_case(scored(way, weights, data, on_step, "validation"))
     on_step(f"{way.name}: score on real scans and slices")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     settings = Settings(fold=fold, epochs=0, network="segmenter", checkpoint=str(weights))

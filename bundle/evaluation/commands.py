@@ -50,10 +50,9 @@ def compare(
     from bundle.evaluation.compare import compare
     from bundle.evaluation.steps import CONFIGS, Budget
 
-    chosen = [name.strip() for name in systems.split(",") if name.strip()]
     console = Console(stderr=True)
     plan = plan or CONFIGS / "compare.json"
-    typer.echo(compare(data, output, Budget(minutes, threads, scans), plan, chosen, page, console.print))
+    typer.echo(compare(data, output, Budget(minutes, threads, scans), plan, _names(systems), page, console.print))
 
 
 def learning_curve(
@@ -93,10 +92,9 @@ def ablation(
     from bundle.evaluation.ablation import ablation
     from bundle.evaluation.steps import CONFIGS, Budget
 
-    chosen = [name.strip() for name in variants.split(",") if name.strip()]
     console = Console(stderr=True)
     plan = plan or CONFIGS / "ablation.json"
-    typer.echo(ablation(data, real, output, Budget(minutes, threads), plan, chosen, on_step=console.print))
+    typer.echo(ablation(data, real, output, Budget(minutes, threads), plan, _names(variants), on_step=console.print))
 
 
 def strata(
@@ -132,6 +130,10 @@ def real_ct(
     page = real_ct_page(evaluate_real_ct(data, output, device, checkpoint))
     write_text(page, output / "real_ct.md")
     typer.echo(page)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _numbers(text: str) -> list[int]:

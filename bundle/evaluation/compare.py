@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from bundle.errors import bad_input
 from bundle.evaluation.comparison_page import STAGES, Trained, comparison_parts, draw_comparison
 from bundle.evaluation.markdown import fill_in
 from bundle.evaluation.steps import (
@@ -17,6 +16,7 @@ from bundle.evaluation.steps import (
     CONFIGS,
     ENDLESS,
     Budget,
+    check_names,
     draw_training,
     is_scored,
     run_step,
@@ -57,9 +57,7 @@ def compare(
     """
     settings = json.loads(plan.read_text())
     known = settings["systems"]
-    for name in systems:
-        if name not in known:
-            raise bad_input("--systems", f"a system is one of {', '.join(known)}", name, "Correct the name.")
+    check_names("--systems", "system", systems, known)
     data, output = data.resolve(), output.resolve()
     dataset = data if budget.scans is None else draw_training(data, output, budget.scans)
     for name in systems or known:

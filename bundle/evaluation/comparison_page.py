@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bundle.evaluation.markdown import markdown_table
 from bundle.evaluation.plot import plot_costs, plot_groups
-from bundle.evaluation.summary import describe, has_pancreas, paired_tests, spread
+from bundle.evaluation.summary import describe, dice_by_case, has_pancreas, paired_tests, spread
 from bundle.evaluation.tables import Row
 
 STAGES = ("localizer", "segmenter")
@@ -52,8 +52,8 @@ def comparison_parts(
     """
     steps = [[name, *(trained[name].steps.get(stage, "–") for stage in STAGES)] for name in rows]
     systems = [[name, *_cells(cases, trained[name].parameters)] for name, cases in rows.items()]
-    fine = {name: _dice(cases, "fine") for name, cases in rows.items()}
-    coarse = {name: dice for name, cases in rows.items() if (dice := _dice(cases, "coarse"))}
+    fine = {name: dice_by_case(cases, "fine") for name, cases in rows.items()}
+    coarse = {name: dice for name, cases in rows.items() if (dice := dice_by_case(cases, "coarse"))}
     others = [_paired(name, fine[reference], fine[name]) for name in rows if name != reference and reference in rows]
     gains = [_paired(name, fine[name], coarse[name]) for name in coarse]
     published = [[name, "–" if known is None else known, final] for name, (known, final) in PUBLISHED.items()]
@@ -73,7 +73,7 @@ def draw_comparison(rows: Mapping[str, Sequence[Row]], folder: Path) -> None:
     """Write ``comparison.png``, Dice by system and stage, and ``comparison_costs.png``, Dice by seconds."""
     folder.mkdir(parents=True, exist_ok=True)
     groups = {
-        f"{name}_{stage}": list(_dice(cases, stage).values())
+        f"{name}_{stage}": list(dice_by_case(cases, stage).values())
         for name, cases in rows.items()
         for stage in ("coarse", "fine")
     }
@@ -101,10 +101,6 @@ def _score(rows: Sequence[Row], column: str) -> str:
 def _mean(rows: Sequence[Row], column: str, digits: int) -> str:
     stats = describe([row[column] for row in rows if column in row])
     return f"{stats['mean']:.{digits}f}" if stats["n"] else "–"
-
-
-def _dice(rows: Sequence[Row], stage: str) -> dict[str, float]:
-    return {row["case"]: row["dice"] for row in _of_pancreas(rows, stage)}
 
 
 def _paired(name: str, dice: Mapping[str, float], other: Mapping[str, float]) -> list[str]:

@@ -11,7 +11,6 @@ from typing import Any
 from monai.bundle import ConfigParser
 
 from bundle.evaluation.steps import BUNDLE_ROOT, CONFIGS, ENDLESS, Budget, is_scored, run_step, score
-from bundle.evaluation.summary import has_pancreas
 from bundle.evaluation.tables import Row, read_table
 from bundle.files import write_text
 
@@ -83,11 +82,6 @@ def scored(
         settings = {"bundle_root": str(BUNDLE_ROOT), "dataset_dir": str(data), "section": section}
         score([], settings | {"checkpoint": str(weights)}, evaluation, way.folder / "evaluate.log", way.budget.threads)
     return list(read_table(evaluation / "cases.csv"))
-
-
-def fine_dice(rows: Sequence[Row]) -> dict[str, float]:
-    """Return the cascade's Dice by case, scans without pancreas left out."""
-    return {row["case"]: row["dice"] for row in rows if row["stage"] == "fine" and has_pancreas(row)}
 
 
 def _load_scans(files: Sequence[str], settings: Mapping[str, Any]) -> None:

@@ -77,7 +77,7 @@ class TableWriter:
         self.value = value
         self.threshold = threshold
         self.seed = seed
-        self.vessels = classes.index(VESSELS) if VESSELS in classes else None
+        self.vessel_value = classes.index(VESSELS) if VESSELS in classes else None
         self.rows: dict[Key, Row] = {}
 
     def attach(self, engine: Engine) -> None:
@@ -121,7 +121,7 @@ class TableWriter:
         spacing_mm = grid_of(label).spacing_mm
         values = label.as_tensor()[0].cpu().numpy()
         truth = values == self.value
-        vessels = values == self.vessels if self.vessels else np.zeros_like(truth)
+        vessels = values == self.vessel_value if self.vessel_value else np.zeros_like(truth)
         for stage in STAGES:
             if PRED_KEYS[stage] in scan:
                 report: CascadeReport = scan[REPORT_KEYS[stage]]

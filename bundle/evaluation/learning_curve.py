@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from bundle.errors import bad_input
-from bundle.evaluation.fine_tuning import FineTuning, fine_dice, fine_tuned, scored
+from bundle.evaluation.fine_tuning import FineTuning, fine_tuned, scored
 from bundle.evaluation.markdown import markdown_table
 from bundle.evaluation.plot import plot_groups
 from bundle.evaluation.steps import Budget, draw_training, silent
-from bundle.evaluation.summary import describe, paired_tests, spread
+from bundle.evaluation.summary import describe, dice_by_case, paired_tests, spread
 from bundle.evaluation.tables import Row
 from bundle.files import write_text
 from bundle.read.datalist import load_datalist
@@ -51,7 +51,8 @@ def learning_curve(
         rule, remedy = f"it has {max(counts)} training scans", "Give more scans, or smaller --counts."
         raise bad_input(data, rule, available, remedy)
     rows = {count: _of_count(count, data, output, budget, learning_rate, on_step) for count in counts}
-    plot_groups({f"{n}_scans": list(fine_dice(cases).values()) for n, cases in rows.items()}, "Dice", output / PICTURE)
+    dice = {f"{count}_scans": list(dice_by_case(cases).values()) for count, cases in rows.items()}
+    plot_groups(dice, "Dice", output / PICTURE)
     page = curve_page(rows, str(budget))
     write_text(page, output / "learning_curve.md")
     return page
@@ -65,10 +66,10 @@ def curve_page(rows: Mapping[int, Sequence[Row]], budget: str) -> str:
         budget: of each fine-tuning, in words.
     """
     first, *others = sorted(rows)
-    before = fine_dice(rows[first])
+    before = dice_by_case(rows[first])
     lines = [[first, spread(describe(list(before.values()))), "–", "–", "–"]]
     for count in others:
-        after = fine_dice(rows[count])
+        after = dice_by_case(rows[count])
         test = paired_tests([after[case] - before[case] for case in before if case in after])
         interval = f"{test['low_95']:+.3f} to {test['high_95']:+.3f}"
         difference = f"{test['mean_difference']:+.3f}"

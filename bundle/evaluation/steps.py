@@ -7,7 +7,7 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,6 +99,17 @@ def draw_training(data: Path, output: Path, count: int, seed: int = 0) -> Path:
     drawn = output / DATASET_FILE
     write_text(json.dumps(json.loads(source.read_text()) | sections, indent=4), drawn)
     return drawn
+
+
+def check_names(option: str, kind: str, names: Iterable[str], known: Collection[str]) -> None:
+    """Raise for the first of ``names`` that is not known.
+
+    Raises:
+        InputError: it names the option and those that are known.
+    """
+    for name in names:
+        if name not in known:
+            raise bad_input(option, f"a {kind} is one of {', '.join(known)}", name, "Correct the name.")
 
 
 def silent(step: str) -> None:

@@ -115,6 +115,11 @@ def bootstrap_interval(values: Sequence[float], seed: int = 0) -> tuple[float, f
     return float(low), float(high)
 
 
+def dice_by_case(rows: Sequence[Row], stage: str = "fine") -> dict[str, float]:
+    """Return a stage's Dice by case, scans without pancreas left out."""
+    return {row["case"]: row["dice"] for row in rows if row["stage"] == stage and has_pancreas(row)}
+
+
 def has_pancreas(row: Row) -> bool:
     """Return whether the truth of the row's scan holds any pancreas."""
     return row["label_volume_ml"] > 0
