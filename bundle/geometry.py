@@ -134,14 +134,17 @@ class Box:
 
 def tight_box(mask: torch.Tensor) -> Box | None:
     """Return the smallest box that holds every true voxel of ``mask`` (X, Y, Z), or None if there is none."""
+    if not mask.numel():
+        return None
+    hits = mask.view(torch.uint8)  # the largest of bytes is found several times as fast as any of booleans
+    along_xy, along_yz = hits.amax(2), hits.amax(0)
     start, stop = [], []
-    for axis in range(3):
-        others = [a for a in range(3) if a != axis]
-        hits = mask.any(dim=others[1]).any(dim=others[0]).nonzero()
-        if not len(hits):
+    for line in (along_xy.amax(1), along_xy.amax(0), along_yz.amax(0)):
+        found = line.nonzero()
+        if not len(found):
             return None
-        start.append(int(hits[0]))
-        stop.append(int(hits[-1]) + 1)
+        start.append(int(found[0]))
+        stop.append(int(found[-1]) + 1)
     return Box(as_size(start), as_size(stop))
 
 

@@ -29,7 +29,7 @@ def rows(*dice: float) -> list[dict]:
 
 def page(**systems: list[dict]) -> str:
     trained = dict.fromkeys(systems, Trained(2_300_000, {"segmenter": 1500}))
-    return "\n\n".join(comparison_parts(systems, "default", trained, str(BUDGET)).values())
+    return "\n\n".join(comparison_parts(systems, {}, "default", trained, str(BUDGET)).values())
 
 
 def test_each_system_has_its_mean_and_spread():
@@ -50,6 +50,13 @@ def test_the_cascade_is_paired_with_its_own_coarse_stage():
 
 def test_the_steps_that_the_time_was_enough_for_are_told():
     assert "| default | – | 1500 |" in page(default=rows(0.6, 0.8))
+
+
+def test_a_variant_is_paired_with_the_system_whose_weights_it_uses():
+    trained = {"xue2019": Trained(1, {})}
+    variants = {"xue2019": {"crf": rows(0.7, 0.9)}}
+    parts = comparison_parts({"xue2019": rows(0.6, 0.6)}, variants, "default", trained, str(BUDGET))
+    assert "| xue2019, crf | 2 | +0.200 | 0.100 to 0.300 |" in parts["variants"]
 
 
 def test_what_the_papers_report_is_marked_as_theirs():
@@ -123,10 +130,20 @@ def test_an_interrupted_score_is_done_again(steps, tmp_path):
     assert ("run", ["inference.json", "evaluate.json"]) in steps
 
 
+def test_a_variant_scores_the_same_weights_again_with_its_own_settings(steps, tmp_path):
+    plan = {"reference": "cai2018", "systems": {"cai2018": {"variants": {"vote": {"merge": "vote"}}}}}
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    text = compare(tmp_path, tmp_path / "out", BUDGET, tmp_path / "plan.json")
+    assert [run_id for run_id, _ in steps] == ["training", "run", "run"]
+    asked = json.loads((tmp_path / "out" / "cai2018" / "evaluate_vote.json").read_text())
+    assert asked["merge"] == "vote" and asked["output_dir"].endswith("evaluation_vote")
+    assert "| cai2018, vote | 2 | +0.000 |" in text
+
+
 def test_a_page_of_the_documentation_gets_tables_and_pictures(steps, tmp_path):
     page = tmp_path / "docs" / "comparison.md"
     page.parent.mkdir()
-    places = "\n".join(f"<!-- {name} -->\n<!-- end -->" for name in ("budget", "systems", "differences", "published"))
+    places = "\n".join(f"<!-- {name} -->\n<!-- end -->" for name in ("budget", "systems", "differences", "variants", "published"))
     page.write_text(f"before\n{places}\nafter\n")
     compare(tmp_path, tmp_path / "out", BUDGET, systems=["default"], page=page)
     assert "| default | – | 0.550 ± 0.071" in page.read_text()

@@ -23,8 +23,11 @@ from bundle.evaluation.steps import (
     score,
     silent,
 )
-from bundle.evaluation.tables import read_table
+from bundle.evaluation.tables import Row, read_table
 from bundle.files import write_text
+
+SCORES = "evaluation"
+"""Folder of a system's scores; those of a variant have its name behind."""
 
 
 def compare(
@@ -45,8 +48,8 @@ def compare(
         data: Medical Decathlon folder with ``training``, ``validation`` and ``test``.
         output: one folder per system.
         budget: of each stage.
-        plan: how all are trained, the systems, and what makes them small enough for the budget, see
-            ``configs/compare.json``.
+        plan: how all are trained, the systems, what makes them small enough for the budget, and the variants of which
+            the same weights are scored again, see ``configs/compare.json``.
         systems: only these of the plan; the page shows those that are done.
         page: a page whose tables are replaced, too, see :func:`~bundle.evaluation.markdown.fill_in`; the pictures go
             to the folder ``images`` beside it.
@@ -63,10 +66,14 @@ def compare(
     for name in systems or known:
         of_system = known[name] | {"train": settings.get("train", {}) | known[name].get("train", {})}
         _run_system(name, of_system, dataset, output / name, budget, on_step)
-    scores = {name: output / name / "evaluation" for name in known}
-    rows = {name: read_table(folder / "cases.csv") for name, folder in scores.items() if is_scored(folder)}
+    rows = {name: cases for name in known if (cases := _scores(output / name / SCORES))}
+    variants = {
+        name: {variant: cases for variant in of_system if (cases := _scores(output / name / f"{SCORES}_{variant}"))}
+        for name in rows
+        if (of_system := known[name].get("variants"))
+    }
     trained = {name: _trained(output / name) for name in rows}
-    parts = comparison_parts(rows, settings["reference"], trained, str(budget))
+    parts = comparison_parts(rows, variants, settings["reference"], trained, str(budget))
     draw_comparison(rows, output)
     if page is not None:
         fill_in(page, parts)
@@ -95,9 +102,17 @@ def _run_system(
             of_stage = training | settings.get(stage, {})
             log = folder / f"train_{stage}.log"
             run_step("training", ["train.json", *files, *overlay], of_stage, log, budget.threads)
-    if not is_scored(folder / "evaluation"):
-        on_step(f"{name}: score")
-        score(overlay, everywhere, folder / "evaluation", folder / "evaluate.log", budget.threads)
+    for variant, overrides in {"": {}, **settings.get("variants", {})}.items():
+        ending = f"_{variant}" if variant else ""
+        if not is_scored(folder / f"{SCORES}{ending}"):
+            on_step(f"{name}: score {variant}".rstrip())
+            log = folder / f"evaluate{ending}.log"
+            score(overlay, everywhere | overrides, folder / f"{SCORES}{ending}", log, budget.threads)
+
+
+def _scores(folder: Path) -> list[Row]:
+    """Return the rows of a complete evaluation, none of another."""
+    return read_table(folder / "cases.csv") if is_scored(folder) else []
 
 
 def _is_single_stage(overlay: Sequence[str]) -> bool:

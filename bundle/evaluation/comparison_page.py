@@ -40,12 +40,17 @@ class Trained:
 
 
 def comparison_parts(
-    rows: Mapping[str, Sequence[Row]], reference: str, trained: Mapping[str, Trained], budget: str
+    rows: Mapping[str, Sequence[Row]],
+    variants: Mapping[str, Mapping[str, Sequence[Row]]],
+    reference: str,
+    trained: Mapping[str, Trained],
+    budget: str,
 ) -> dict[str, str]:
-    """Return Markdown by name: ``budget``, ``systems``, ``differences``, ``published``.
+    """Return Markdown by name: ``budget``, ``systems``, ``differences``, ``variants``, ``published``.
 
     Args:
         rows: of ``cases.csv``, by system.
+        variants: of the same weights used in another way, by system and name.
         reference: the system that the others are compared to, pair by pair.
         trained: by system.
         budget: of each stage, in words.
@@ -56,6 +61,14 @@ def comparison_parts(
     coarse = {name: dice for name, cases in rows.items() if (dice := dice_by_case(cases, "coarse"))}
     others = [_paired(name, fine[reference], fine[name]) for name in rows if name != reference and reference in rows]
     gains = [_paired(name, fine[name], coarse[name]) for name in coarse]
+    varied = [
+        [
+            *_paired(f"{name}, {variant}", dice_by_case(cases, "fine"), fine[name]),
+            _mean(_of_pancreas(cases, "fine"), "seconds_segment", 1),
+        ]
+        for name, of_system in variants.items()
+        for variant, cases in of_system.items()
+    ]
     published = [[name, "–" if known is None else known, final] for name, (known, final) in PUBLISHED.items()]
     return {
         "budget": f"Each stage was trained for {budget}. In this time, the optimizer took these steps:\n\n"
@@ -64,6 +77,7 @@ def comparison_parts(
         "differences": markdown_table([f"{reference} minus", *_TEST], others)
         + "\n\n"
         + markdown_table(["fine minus coarse", *_TEST], gains),
+        "variants": markdown_table(["variant minus the system", *_TEST, "s segment"], varied),
         "published": "What the papers report on NIH Pancreas-CT, Dice in percent, **theirs, on other scans**:\n\n"
         + markdown_table(["system", "coarse", "fine"], published),
     }

@@ -11,11 +11,11 @@ from monai.config import KeysCollection
 from monai.transforms import MapTransform, Randomizable
 from scipy.spatial.transform import Rotation
 from torch import Tensor
-from torch.nn.functional import grid_sample
 
 from bundle.geometry import as_size
 from bundle.losses.weighted_ce import IGNORED, class_weights
 from bundle.training.displacement import random_displacement
+from bundle.training.sampling import random_voxel, sample_at
 
 
 class RandBSplineDeformd(Randomizable, MapTransform):
@@ -64,13 +64,10 @@ class RandBSplineDeformd(Randomizable, MapTransform):
     def __call__(self, data: Mapping[Any, Any]) -> dict[Any, Any]:
         d = dict(data)
         label = torch.as_tensor(d[self.label_key])
-        grid = (2 * self._points(label) + 1) / torch.tensor(label.shape[-3:]) - 1
+        points = self._points(label)
         for key in self.key_iterator(d):
             mode, outside = ("nearest", IGNORED) if key == self.label_key else ("bilinear", 0)
-            # shifted, because what lies outside can be set to zero only
-            values = torch.as_tensor(d[key]).float()[None] - outside
-            sampled = grid_sample(values, grid.flip(-1)[None], mode=mode, padding_mode="zeros", align_corners=False)
-            d[key] = sampled[0] + outside
+            d[key] = sample_at(torch.as_tensor(d[key]), points, mode, outside)
         if self.case_weights:
             patch = d[self.label_key]
             d[self.label_key] = torch.cat([patch, class_weights(label)[patch.long()]])
@@ -88,8 +85,5 @@ class RandBSplineDeformd(Randomizable, MapTransform):
 
     def _centre(self, label: Tensor) -> np.ndarray:
         """A voxel that is not ignored, or the middle of a scan that has none."""
-        shape = label.shape[-3:]
-        inside = np.flatnonzero(label[0].numpy() != IGNORED)
-        if not len(inside):
-            return (np.asarray(shape) - 1) / 2
-        return np.asarray(np.unravel_index(inside[self.R.randint(len(inside))], shape), dtype=float)
+        inside = label[0].numpy() != IGNORED
+        return random_voxel(inside, self.R) if inside.any() else (np.asarray(inside.shape) - 1) / 2

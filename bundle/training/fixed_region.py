@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
@@ -76,7 +77,8 @@ class RandCropFixedAroundLabeld(Randomizable, MapTransform):
     def __call__(self, data: Mapping[Any, Any]) -> dict[Any, Any]:
         d = dict(data)
         shift = [int(self.R.randint(-most, most + 1)) for most in self.jitter]
-        box = _fixed_box(torch.as_tensor(d[self.label_key])[0] == self.value, self.size, shift)
+        organ = np.asarray(d[self.label_key])[0] == self.value
+        box = _fixed_box(torch.from_numpy(organ), self.size, shift)
         for key in self.key_iterator(d):
             d[key] = box.crop(d[key])
         return d

@@ -11,9 +11,9 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, Randomizable
 from scipy.spatial.transform import Rotation
-from torch.nn.functional import grid_sample
 
 from bundle.training.displacement import random_displacement
+from bundle.training.sampling import random_voxel, sample_at
 
 
 class RandPatchd(Randomizable, MapTransform):
@@ -81,12 +81,8 @@ class RandPatchd(Randomizable, MapTransform):
         most = self._random_size()
         size = self._fitted_size(label.shape[-3:], step, most)
         points = self._points(label, step, size, slab=size[2] < most[2])
-        shape = torch.tensor(label.shape[-3:])
-        grid = ((2 * points + 1) / shape - 1).flip(-1)[None]
         for key in self.key_iterator(d):
-            mode = "nearest" if key == self.label_key else "bilinear"
-            values = torch.as_tensor(d[key]).float()[None]
-            d[key] = grid_sample(values, grid, mode=mode, padding_mode="border", align_corners=False)[0]
+            d[key] = sample_at(torch.as_tensor(d[key]), points, "nearest" if key == self.label_key else "bilinear")
         return d
 
     def _random_step(self) -> np.ndarray:
@@ -130,9 +126,9 @@ class RandPatchd(Randomizable, MapTransform):
     def _centre(self, label: torch.Tensor, extent: np.ndarray) -> np.ndarray:
         """Where the patch of ``extent`` voxels of the scan is centred: inside the scan where it fits."""
         shape = np.asarray(label.shape[-3:])
-        voxels = (label[0] == self.target).nonzero()
-        if len(voxels) and self.R.rand() < self.target_prob:
-            centre = voxels[int(self.R.randint(len(voxels)))].numpy() + self.R.uniform(-0.25, 0.25, size=3) * extent
+        organ = label[0].numpy() == self.target
+        if organ.any() and self.R.rand() < self.target_prob:
+            centre = random_voxel(organ, self.R) + self.R.uniform(-0.25, 0.25, size=3) * extent
         else:
             centre = self.R.uniform(0, 1, size=3) * (shape - 1)
         low, high = (extent - 1) / 2, shape - 1 - (extent - 1) / 2

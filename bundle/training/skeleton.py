@@ -18,11 +18,11 @@ _TRUNCATE = 4.0  # standard deviations after which the Gaussian ends
 
 
 class SkeletonTargetd(MapTransform):
-    """Add the heat map of :func:`skeleton_heat_map` (1, X, Y, Z), float32, of one label value.
+    """Add the heat map of :func:`skeleton_heat_map` (1, X, Y, Z), float16, of one label value.
 
-    Nothing here is random: a persistent cache keeps the result, if the random transforms come later. Those that move
-    voxels must interpolate the heat map as they do an image (:class:`~bundle.training.RandPatchd` does so with every
-    key but its ``label_key``).
+    Nothing here is random: a persistent cache keeps the result, hence the short numbers, if the random transforms come
+    later. Those that move voxels must interpolate the heat map as they do an image
+    (:class:`~bundle.training.RandPatchd` does so with every key but its ``label_key``).
 
     Args:
         keys: class indices (1, X, Y, Z).
@@ -54,7 +54,7 @@ class SkeletonTargetd(MapTransform):
             organ = np.asarray(d[key])[0] == self.value
             heat = skeleton_heat_map(organ, self.mode, self.sigma_voxels)[None]
             # A plain tensor, as it comes from a cache: a batch may hold cached and fresh ones.
-            d[self.output_key] = torch.from_numpy(heat)
+            d[self.output_key] = torch.from_numpy(heat).half()
         return d
 
 

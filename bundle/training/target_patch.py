@@ -11,6 +11,7 @@ from monai.transforms import MapTransform, Randomizable
 
 from bundle.cascade.windows import pad_to
 from bundle.geometry import Box, as_size
+from bundle.training.sampling import random_voxel
 
 
 class RandTargetPatchd(Randomizable, MapTransform):
@@ -54,9 +55,9 @@ class RandTargetPatchd(Randomizable, MapTransform):
         """Return where the patch starts in the volume of ``label`` (X, Y, Z), no smaller than the patch."""
         lowest, highest = [0, 0, 0], [n - p for n, p in zip(label.shape, self.patch_size)]
         if self.R.rand() < self.target_prob:
-            voxels = (label == self.target).nonzero()
-            if len(voxels):
-                voxel = voxels[int(self.R.randint(len(voxels)))].tolist()
+            organ = label.numpy() == self.target
+            if organ.any():
+                voxel = random_voxel(organ, self.R)
                 lowest = [max(v - p + 1, 0) for v, p in zip(voxel, self.patch_size)]
                 highest = [min(v, h) for v, h in zip(voxel, highest)]
         return as_size(self.R.randint(low, high + 1) for low, high in zip(lowest, highest))
