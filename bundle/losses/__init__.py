@@ -1,6 +1,7 @@
 """Losses: what a network's outputs cost, given the label."""
 
 from bundle.losses.balanced import BalancedCrossEntropyLoss
+from bundle.losses.central import CentralLoss
 from bundle.losses.centre import CentreLoss
 from bundle.losses.cross_entropy import VoxelCrossEntropyLoss
 from bundle.losses.heads import HeadsLoss
@@ -13,6 +14,7 @@ from bundle.losses.weighted_ce import WeightedCrossEntropyLoss
 
 __all__ = [
     "BalancedCrossEntropyLoss",
+    "CentralLoss",
     "CentreLoss",
     "HeadsLoss",
     "JaccardLoss",
