@@ -133,10 +133,11 @@ class Box:
 
 
 def tight_box(mask: torch.Tensor) -> Box | None:
-    """Return the smallest box that holds every true voxel of ``mask`` (X, Y, Z), or None if there is none."""
+    """Return the smallest box that holds every voxel of ``mask`` (X, Y, Z) but the zeros, or None if there is none."""
     if not mask.numel():
         return None
-    hits = mask.view(torch.uint8)  # the largest of bytes is found several times as fast as any of booleans
+    # The largest of bytes is found several times as fast as any of booleans.
+    hits = (mask if mask.dtype == torch.bool else mask != 0).view(torch.uint8)
     along_xy, along_yz = hits.amax(2), hits.amax(0)
     start, stop = [], []
     for line in (along_xy.amax(1), along_xy.amax(0), along_yz.amax(0)):

@@ -6,13 +6,14 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
+from bundle.assess import assess
 from bundle.assess.anatomy import anatomy_findings, contrast_phase
 from bundle.assess.border import touched_sides
 from bundle.assess.intensities import intensity_findings
 from bundle.assess.outcome import decide
 from bundle.cascade.organs import Organ
 from bundle.cascade.report import CascadeReport
-from bundle.read.finding import Finding, note, warning
+from bundle.read.finding import CLICKS, META_KEY, Finding, note, to_text, warning
 
 
 def body(air_hu: float = -1000, **values: float) -> MetaTensor:
@@ -146,6 +147,26 @@ def test_an_empty_mask_keeps_the_outcome_of_the_cascade():
 )
 def test_each_doubt_lowers_the_confidence(report, findings, dice, reason):
     assert decide(report, [], findings, dice) == ("low_confidence", [reason])
+
+
+@pytest.mark.parametrize("volume_ml", [3.0, 353.0])
+def test_without_a_predicted_dice_an_odd_volume_is_a_doubt(volume_ml):
+    reason = f"{volume_ml:.0f} ml, outside the 15 to 250 ml of most glands"
+    assert decide(CascadeReport(), [], [], None, volume_ml) == ("low_confidence", [reason])
+    assert decide(CascadeReport(), [], [], 0.9, volume_ml) == ("ok", [])
+
+
+def test_who_corrected_a_mask_by_clicks_has_judged_its_size():
+    mask = MetaTensor(torch.zeros(1, 20, 20, 20), affine=torch.eye(4, dtype=torch.float64))
+    mask[:, 8:12, 8:12, 8:12] = 1
+    clicked = body()
+    clicked.meta[META_KEY] = to_text([note(CLICKS, "two clicks")])
+    assert [assess(mask, image)["outcome"] for image in (body(), clicked)] == ["low_confidence", "ok"]
+
+
+def test_a_gland_cut_by_the_border_may_be_small_but_not_large():
+    assert decide(CascadeReport(), ["head"], [], None, 3.0)[0] == "touches_border"
+    assert decide(CascadeReport(), ["head"], [], None, 353.0)[0] == "low_confidence"
 
 
 def test_a_mask_at_the_border_says_on_which_side():

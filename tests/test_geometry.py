@@ -112,6 +112,13 @@ def test_tight_box_of_two_voxels():
     assert tight_box(mask) == Box((1, 2, 3), (5, 6, 4))
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.float32])
+def test_tight_box_of_numbers_holds_all_but_the_zeros(dtype):
+    values = torch.zeros(6, 7, 8, dtype=dtype)
+    values[1, 5, 3], values[4, 2, 3] = 3, 1
+    assert tight_box(values) == Box((1, 2, 3), (5, 6, 4))
+
+
 def test_tight_box_touches_the_far_corner():
     mask = torch.zeros(6, 7, 8, dtype=torch.bool)
     mask[5, 6, 7] = True

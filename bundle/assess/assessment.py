@@ -16,7 +16,7 @@ from bundle.assess.outcome import decide
 from bundle.cascade.report import NOT_FOUND, OK, CascadeReport
 from bundle.measure import measure
 from bundle.quality.predict import predict_dice
-from bundle.read.finding import input_findings
+from bundle.read.finding import CLICKS, input_findings
 
 ASSESSMENT_KEY = "assessment"
 
@@ -34,12 +34,15 @@ def assess(mask: MetaTensor, image: MetaTensor) -> dict[str, Any]:
         cascade.outcome, cascade.reason = NOT_FOUND, "the mask is empty"
     findings = [*input_findings(image.meta), *intensity_findings(image), *anatomy_findings(cascade.organs)]
     predicted_dice = predict_dice(cascade.opinions)
-    outcome, reasons = decide(cascade, touched_sides(mask), findings, predicted_dice)
+    measurements = measure(mask, image)
+    # Who corrected a mask by clicks has judged its size.
+    volume_ml = None if any(finding["name"] == CLICKS for finding in findings) else measurements["volume_ml"]
+    outcome, reasons = decide(cascade, touched_sides(mask), findings, predicted_dice, volume_ml)
     return {
         "outcome": outcome,
         "reasons": reasons,
         "findings": findings,
-        "measurements": {name: _rounded(value) for name, value in measure(mask, image).items()},
+        "measurements": {name: _rounded(value) for name, value in measurements.items()},
         "predicted_dice": _rounded(predicted_dice),
     }
 

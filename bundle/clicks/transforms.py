@@ -17,12 +17,12 @@ from bundle.clicks.geodesic import GeodesicRefinement
 from bundle.clicks.points import KINDS, Clicks, mm_to_voxels, read_clicks, voxels_to_mm
 from bundle.errors import bad_input
 from bundle.geometry import as_size, spacing_of
+from bundle.read.finding import CLICKS
 from bundle.read.finding import META_KEY as FINDINGS_KEY
 from bundle.read.finding import input_findings, note, to_text
 from bundle.write.invert import REPORT_KEY
 
 CLICKS_KEY = "clicks_mm"
-FINDING = "clicks"
 
 _PROBABILITY = "{}_probability"
 
@@ -140,8 +140,8 @@ def _tell_in_findings(
         f"corrected by clicks, {len(clicks.foreground)} foreground and {len(clicks.background)} background: "
         f"{added_ml:.1f} ml added, {removed_ml:.1f} ml removed"
     )
-    others = [finding for finding in input_findings(image.meta) if finding["name"] != FINDING]
-    image.meta[FINDINGS_KEY] = to_text([*others, note(FINDING, text)])
+    others = [finding for finding in input_findings(image.meta) if finding["name"] != CLICKS]
+    image.meta[FINDINGS_KEY] = to_text([*others, note(CLICKS, text)])
 
 
 def _tell_in_report(mask: MetaTensor, found: bool, seconds: float) -> None:

@@ -110,7 +110,7 @@ def _run_system(
             score(overlay, everywhere | overrides, folder / f"{SCORES}{ending}", log, budget.threads)
 
 
-def _scores(folder: Path) -> list[Row]:
+def _scores(folder: Path) -> Sequence[Row]:
     """Return the rows of a complete evaluation, none of another."""
     return read_table(folder / "cases.csv") if is_scored(folder) else []
 

@@ -8,6 +8,9 @@ from typing import Any
 
 META_KEY = "input_findings"
 
+CLICKS = "clicks"
+"""The finding that somebody corrected the mask."""
+
 # ``name`` for programs, ``severity`` (note, warning or refusal), ``text`` in words: the findings of report.json.
 Finding = dict[str, str]
 
