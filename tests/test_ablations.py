@@ -71,7 +71,8 @@ ABLATIONS: dict[str, list[dict[str, Any]]] = {
         {"region_rule#margin_voxels": 5},
     ],
     "roth2018": [
-        {"stride": [18, 18, 36]},
+        {"hits": [1, 1, 1]},
+        {"localize#inferer": {"_target_": "bundle.cascade.TileInferer", "output_size": [44, 44, 28], "halo": 44}},
         {"dilation": 0},
         {"classes": ["background", "pancreas"]},
         {"segmenter_patch#sigma": 0, "segmenter_patch#rotate_deg": 0},

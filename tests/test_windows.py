@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from bundle.cascade.windows import (
+    FittedTileInferer,
     TileInferer,
     WindowInferer,
     hits,
@@ -169,6 +170,32 @@ def test_t32_a_tile_reads_its_place_grown_by_the_halo():
     assert first.shape == (1, 7, 8, 12)
     assert torch.equal(first[:, 1:, 2:, 3:], IMAGE[0, :, :6, :6, :9])
     assert not first[:, 0].any() and not first[:, :, :2].any() and not first[..., :3].any()
+
+
+@pytest.mark.parametrize("hits", [(1, 1, 1), (2, 2, 1)])
+def test_fitted_tiles_give_what_tiles_of_any_size_give(hits):
+    inferer = FittedTileInferer(3, hits, smallest=4, divisor=4, max_read_voxels=3000)
+    network = Recorder(lambda windows: inner(TileInferer((1, 1, 1), halo=3), windows))
+    assert torch.allclose(inferer(IMAGE, network), IMAGE, atol=1e-6)
+    assert len(network.windows) > 1 and all(window.numel() <= 3000 for window in network.windows)
+
+
+@pytest.mark.parametrize(
+    ("size", "tile"),
+    [((155, 155, 45), (156, 156, 52)), ((256, 256, 65), (132, 132, 68)), ((3, 4, 2), (4, 4, 4))],
+)
+def test_fitted_tiles_read_the_fewest_voxels_that_the_limit_allows(size, tile):
+    # One tile of 244 x 244 x 140; four of 220 x 220 x 156 instead of one of 348 x 348 x 156, beyond 9 million.
+    assert FittedTileInferer(44).output_size(size) == tile
+
+
+def test_the_smallest_tile_is_taken_where_even_that_is_beyond_the_limit():
+    assert FittedTileInferer(44, max_read_voxels=1).output_size((256, 256, 65)) == (4, 4, 4)
+
+
+def test_fitted_tiles_must_divide_into_their_hits():
+    with pytest.raises(ValueError, match="multiples of hits"):
+        FittedTileInferer(44, hits=(3, 1, 1))
 
 
 @pytest.mark.parametrize("inferer", WINDOWS)

@@ -21,7 +21,7 @@ from bundle.cascade.report import CascadeReport
 from bundle.cascade.stage import Stage, StageOutput
 from bundle.cascade.stage_inferer import StageInferer
 from bundle.cascade.view import FieldOfView
-from bundle.cascade.windows import TileInferer, WindowInferer
+from bundle.cascade.windows import FittedTileInferer, TileInferer, WindowInferer
 
 __all__ = [
     "BoxRule",
@@ -30,6 +30,7 @@ __all__ = [
     "CascadeResult",
     "Fallback",
     "FieldOfView",
+    "FittedTileInferer",
     "FittedWindowInferer",
     "FixedBoxRule",
     "Fusion",
