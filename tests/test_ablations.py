@@ -71,7 +71,7 @@ ABLATIONS: dict[str, list[dict[str, Any]]] = {
         {"region_rule#margin_voxels": 5},
     ],
     "roth2018": [
-        {"hits": [1, 1, 1]},
+        {"hits": [2, 2, 1]},
         {"localize#inferer": {"_target_": "bundle.cascade.TileInferer", "output_size": [44, 44, 28], "halo": 44}},
         {"dilation": 0},
         {"classes": ["background", "pancreas"]},

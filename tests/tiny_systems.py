@@ -18,9 +18,7 @@ SYSTEMS: dict[str, dict] = {
     },
     "roth2018": {
         "width": 0.0625,
-        "localize#inferer#output_size": [36, 36, 36],
-        "segment#inferer#output_size": [36, 36, 36],
-        "stride": None,
+        "hits": [1, 1, 1],
         "segmenter_patch#patch_size": [92, 92, 92],
     },
     "xue2019": {
