@@ -25,8 +25,8 @@ SYSTEMS: dict[str, dict] = {
         "width": 0.0625,
         "step": [64, 64, 16],
         "batch_size": 4,
-        "crf#iterations": 1,
-        "crf#step": 1,
+        "dense_crf#iterations": 1,
+        "dense_crf#step": 1,
     },
     "zhao2019": {"width": 0.0625, "learning_rate": 0.01},
     "zhu2018": {
