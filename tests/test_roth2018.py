@@ -17,7 +17,6 @@ from bundle.cascade.candidates import InsideBody, LargestClass
 from bundle.cascade.windows import TileInferer
 from bundle.files import write_nifti
 from bundle.geometry import Box, Grid
-from bundle.losses import CentralLoss, JaccardLoss
 from bundle.losses.weighted_ce import IGNORED, WeightedCrossEntropyLoss, class_weights
 from bundle.networks import prepare
 from bundle.networks.valid_unet import ValidUNet, central
@@ -229,14 +228,6 @@ def test_loss_compares_with_the_middle_of_the_target():
     logits = torch.zeros(1, 3, 5, 1, 1)
     logits[:, 1] = 20
     assert WeightedCrossEntropyLoss()({"pred": logits}, label).item() == pytest.approx(0, abs=1e-6)
-
-
-def test_any_loss_can_compare_with_the_middle_of_the_target():
-    label = label_of(2, 5, 2)  # the middle is all of class 1, the outermost two voxels on both sides are not
-    logits = torch.zeros(1, 3, 5, 1, 1)
-    logits[:, 1] = 20
-    for output in (logits, {"pred": logits}):
-        assert CentralLoss(JaccardLoss())(output, label).item() == pytest.approx(0, abs=1e-6)
 
 
 def test_loss_takes_the_weights_of_the_case_where_they_are_given():

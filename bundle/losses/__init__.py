@@ -1,7 +1,6 @@
 """Losses: what a network's outputs cost, given the label."""
 
 from bundle.losses.balanced import BalancedCrossEntropyLoss
-from bundle.losses.central import CentralLoss
 from bundle.losses.centre import CentreLoss
 from bundle.losses.cross_entropy import VoxelCrossEntropyLoss
 from bundle.losses.heads import HeadsLoss
@@ -14,7 +13,6 @@ from bundle.losses.weighted_ce import WeightedCrossEntropyLoss
 
 __all__ = [
     "BalancedCrossEntropyLoss",
-    "CentralLoss",
     "CentreLoss",
     "HeadsLoss",
     "JaccardLoss",
