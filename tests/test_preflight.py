@@ -234,6 +234,13 @@ def test_arguments_of_a_file_are_understood(tmp_path):
     assert (names, settings["x#y"], run_id) == (["a.json"], 3, "run")
 
 
+@pytest.mark.parametrize("value", ["null", "None"])
+def test_a_null_that_monai_would_not_take_is_refused(value, monkeypatch):
+    monkeypatch.setattr("sys.argv", [MONAI, "run", "--config_file", *files("inference.json"), "--fat_hu", value])
+    with pytest.raises(InputError, match=r"--fat_hu.*Write --fat_hu '\$None'"):
+        check_command_line()
+
+
 def test_another_command_is_left_alone(monkeypatch):
     assert monai_run(["pytest", "run"]) is None and monai_run([MONAI, "ckpt_export"]) is None
     check_command_line()

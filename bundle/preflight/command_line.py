@@ -11,7 +11,7 @@ from typing import Any
 from fire.parser import DefaultParseValue
 from monai.bundle import ConfigParser
 
-from bundle.errors import InputError
+from bundle.errors import InputError, bad_input
 from bundle.preflight.configuration import read_configuration
 from bundle.preflight.keys import key_problems
 
@@ -29,7 +29,7 @@ def check_command_line() -> None:
     run = monai_run(sys.argv)
     if run is None:
         return
-    problems = key_problems(read_configuration(*run))
+    problems = null_problems(sys.argv) or key_problems(read_configuration(*run))
     if problems:
         raise InputError("\n       ".join(problems))
 
@@ -38,8 +38,30 @@ def monai_run(argv: Sequence[str]) -> tuple[list[str], dict[str, Any], str] | No
     """Return (configuration files, settings, run id) of such a command line; None for any other."""
     if Path(argv[0]).parts[-3:] != ("monai", "bundle", "__main__.py") or argv[1:2] != ["run"]:
         return None
-    words, arguments = list(argv[2:]), {}
+    words = list(argv[2:])
     run_id = words.pop(0) if words and not _FLAG.match(words[0]) else "run"
+    arguments = _arguments(words)
+    if "args_file" in arguments:
+        arguments = ConfigParser.load_config_file(arguments["args_file"]) | arguments
+    files = arguments.get("config_file")
+    if not files:
+        return None
+    return [files] if isinstance(files, str) else list(files), arguments, str(arguments.get("run_id", run_id))
+
+
+def null_problems(argv: Sequence[str]) -> list[str]:
+    """Return a sentence for each null among the words of such a command line, where it would have another meaning."""
+    rule = "MONAI leaves a None on the command line out, and takes null for a text"
+    return [
+        str(bad_input(f"--{key}", rule, value, f"Write --{key} '$None'."))
+        for key, value in _arguments(argv).items()
+        if value in (None, "null")
+    ]
+
+
+def _arguments(words: Sequence[str]) -> dict[str, Any]:
+    """Return the settings among the words, with the values that Fire, which reads MONAI's command line, gives them."""
+    words, arguments = list(words), {}
     while words:
         word = words.pop(0)
         if not _FLAG.match(word):
@@ -48,9 +70,4 @@ def monai_run(argv: Sequence[str]) -> tuple[list[str], dict[str, Any], str] | No
         if not equals:
             value = words.pop(0) if words and not _FLAG.match(words[0]) else "True"
         arguments[key.replace("-", "_")] = DefaultParseValue(value)
-    if "args_file" in arguments:
-        arguments = ConfigParser.load_config_file(arguments["args_file"]) | arguments
-    files = arguments.get("config_file")
-    if not files:
-        return None
-    return [files] if isinstance(files, str) else list(files), arguments, str(arguments.get("run_id", run_id))
+    return arguments
