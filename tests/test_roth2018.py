@@ -13,7 +13,7 @@ from monai.data import MetaTensor
 from torch import nn
 
 from bundle.cascade import Localization, MaskRule, Stage, WholeVolumeInferer
-from bundle.cascade.candidates import InsideBody, LargestClass
+from bundle.cascade.candidates import InsideBody, LargestClass, largest_class
 from bundle.cascade.windows import TileInferer
 from bundle.files import write_nifti
 from bundle.geometry import Box, Grid
@@ -303,6 +303,12 @@ def test_region_is_where_any_organ_is_the_likeliest_class(probability, regions):
     found[:, 1, 1, 1] = torch.tensor(probability)
     rule = LargestClass(MaskRule(dilation=0))
     assert [region.box for region in rule(Localization(found, grid, grid))] == [Box((1,) * 3, (2,) * 3)] * regions
+
+
+@pytest.mark.parametrize(("threshold", "count"), [(0.0, 2), (0.8, 1), (0.95, 0)])
+def test_region_holds_no_voxel_below_the_threshold(threshold, count):
+    probability = torch.tensor([0.1, 0.6, 0.9]).reshape(1, 3, 1, 1)
+    assert largest_class(probability, threshold).sum() == count
 
 
 def test_prediction_in_ignored_voxels_is_background():

@@ -17,7 +17,7 @@ from bundle.segmentation.configuration import read_configuration, weight_files
 
 ROOT = Path(__file__).parents[1]
 ZOO_LIMIT_BYTES = 25_000_000
-SHIPPED = ("default", "cai2018", "xue2019", "zhao2019", "zhu2018")
+SHIPPED = ("default", "cai2018", "roth2018", "xue2019", "zhao2019", "zhu2018")
 
 
 @pytest.mark.parametrize("system", SHIPPED)

@@ -18,23 +18,28 @@ class LargestClass:
 
     Args:
         rule: such as :class:`~bundle.cascade.MaskRule`; sees a probability of 1 there and of 0 elsewhere.
+        threshold: least probability of the likeliest organ, see :func:`largest_class`; the paper has none.
     """
 
-    def __init__(self, rule: Callable[[Localization], list[Region]]) -> None:
+    def __init__(self, rule: Callable[[Localization], list[Region]], threshold: float = 0.0) -> None:
         self.rule = rule
+        self.threshold = threshold
 
     def __call__(self, localization: Localization) -> list[Region]:
         """Return the regions of the rule; the localizer's stage must keep all classes but the background."""
-        found = largest_class(localization.probability).float()[None]
+        found = largest_class(localization.probability, self.threshold).float()[None]
         return self.rule(Localization(found, localization.grid, localization.scan_grid))
 
 
-def largest_class(probability: torch.Tensor) -> torch.Tensor:
+def largest_class(probability: torch.Tensor, threshold: float = 0.0) -> torch.Tensor:
     """Return where one of the classes is likelier than the background, bool (X, Y, Z).
 
-    ``probability`` (K, X, Y, Z) holds all classes but the background, whose probability is the rest to 1.
+    ``probability`` (K, X, Y, Z) holds all classes but the background, whose probability is the rest to 1. Where the
+    likeliest of them is below ``threshold`` nothing is found: class weights in the loss make a network that has not
+    learned much yet call most of a scan an organ.
     """
-    return probability.amax(dim=0) > 1 - probability.sum(dim=0)
+    likeliest = probability.amax(dim=0)
+    return (likeliest > 1 - probability.sum(dim=0)) & (likeliest >= threshold)
 
 
 class InsideBody:

@@ -28,19 +28,23 @@ class FirstStageMasks:
 
     Roth 2018, sec. 2.2: after its training the first stage is applied to every image. That happens here once, in the
     process that sets the training up and on the device of the network, not in the workers that load. A file is used
-    again as long as scan, weights and stage are the same; it is named after them.
+    again as long as scan, weights, stage and threshold are the same; it is named after them.
 
     Args:
         folder: of the masks, NIfTI on the stage's grid, in RAS order.
         network: the trained first stage, on its device.
         stage: how it sees the scan; its ``channels`` are the classes that make the foreground.
+        threshold: least probability of the foreground, see :func:`~bundle.cascade.candidates.largest_class`.
         key: under which a case names its file.
     """
 
-    def __init__(self, folder: str, network: nn.Module, stage: Stage, key: str = "first_stage") -> None:
+    def __init__(
+        self, folder: str, network: nn.Module, stage: Stage, threshold: float = 0.0, key: str = "first_stage"
+    ) -> None:
         self.folder = Path(folder)
         self.network = network
         self.stage = stage
+        self.threshold = threshold
         self.key = key
 
     def __call__(self, datalist: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -49,7 +53,7 @@ class FirstStageMasks:
         Raises:
             InputError: a scan that can't be read.
         """
-        version = _version(self.network, self.stage)
+        version = _version(self.network, self.stage, self.threshold)
         cases = [dict(case) | {self.key: str(self._path(case["image"], version))} for case in datalist]
         missing = [case for case in cases if not Path(case[self.key]).is_file()]
         for case in tqdm(missing, desc="first stage", unit="scan", disable=not missing):
@@ -65,7 +69,7 @@ class FirstStageMasks:
         scan: MetaTensor = _TO_RAS(read_scan(image))  # type: ignore[assignment]
         grid = grid_of(scan)
         output = self.stage(scan.as_tensor(), grid, grid.box, self.network.eval())
-        found = largest_class(output.probability).cpu().numpy().astype(np.uint8)
+        found = largest_class(output.probability, self.threshold).cpu().numpy().astype(np.uint8)
         ratio = [new / old for new, old in zip(output.grid.spacing_mm, grid.spacing_mm)]
         affine = np.asarray(scan.affine) @ np.diag([*ratio, 1.0])
         affine[:3, 3] += np.asarray(scan.affine)[:3, :3] @ [(r - 1) / 2 for r in ratio]
@@ -75,9 +79,9 @@ class FirstStageMasks:
 _TO_RAS = Orientation("RAS", labels=(("L", "R"), ("P", "A"), ("I", "S")))
 
 
-def _version(network: nn.Module, stage: Stage) -> bytes:
+def _version(network: nn.Module, stage: Stage, threshold: float) -> bytes:
     """Return what changes with the weights or the settings of the stage."""
-    digest = hashlib.sha256(pickle.dumps(stage))
+    digest = hashlib.sha256(pickle.dumps((stage, threshold)))
     for name, value in network.state_dict().items():
         digest.update(name.encode())
         digest.update(value.cpu().contiguous().numpy().tobytes())
