@@ -85,6 +85,7 @@ TRAIN_GLANDS = $(subst $(space),$(comma),$(filter-out $(subst $(comma), ,$(VALID
 
 RENDER = $(PYTHON) -m bundle render --workers $(WORKERS)
 TRAINING_GRID := --in-plane-mm 1.0 1.6
+MORE_TRAINING = $(RENDER) --output data/more_training $(TRAINING_GRID)
 MAPS := --anatomy data/anatomy --procedural-share 0
 GLANDS := --glands data/glands
 NO_GLAND := --anatomy data/anatomy --patients $(VALIDATION) --procedural-share 0.5 --without-pancreas 1
@@ -107,6 +108,12 @@ weights-data: anatomy glands ## the rendered scans of the shipped weights: train
 		$(MAPS) --patients $(TRAIN) $(TRANSPLANTS) --gland-share 0.9 --deformation 1.5
 	$(RENDER) --output data/weights --section training --count 25 --seed 12000 $(TRAINING_GRID) --without-pancreas 0.12 \
 		$(TRANSPLANTS) --gland-share 0.7 --deformation 1.4
+	$(MORE_TRAINING) --section training --count 64 --seed 19000 $(MAPS) --patients $(TRAIN) \
+		$(TRANSPLANTS) --gland-share 0.8 --deformation 1.4
+	$(MORE_TRAINING) --section training --count 32 --seed 19100
+	$(MORE_TRAINING) --section training --count 105 --seed 21000 --without-pancreas 0.1 \
+		--anatomy data/anatomy --procedural-share 0.15 --patients $(TRAIN) $(TRANSPLANTS) --gland-share 0.9 --deformation 1.5
+	$(MORE_TRAINING) --section validation --count 1 --seed 19200
 	$(RENDER) --output data/weights --section validation --count 20 --seed 9000 $(TRAINING_GRID) \
 		$(MAPS) --patients $(VALIDATION) $(GLANDS) --gland-patients $(VALIDATION_GLANDS) --gland-share 0.8
 	$(RENDER) --output data/weights --section validation --count 8 --seed 9100 $(TRAINING_GRID)
@@ -116,9 +123,9 @@ weights-data: anatomy glands ## the rendered scans of the shipped weights: train
 	$(RENDER) --output data/without_pancreas --section validation --count 30 --seed 9200 $(TRAINING_GRID) $(NO_GLAND)
 	$(RENDER) --output data/without_pancreas --section validation --count 36 --seed 9400 $(TRAINING_GRID) $(NO_GLAND)
 	$(RENDER) --output data/without_pancreas --section validation --count 60 --seed 9600 $(TRAINING_GRID) $(NO_GLAND)
-	$(RENDER) --output data/weights --section test --count 24 --seed 16000 $(MAPS) --patients $(TEST)
-	$(RENDER) --output data/weights --section test --count 20 --seed 16100
-	$(RENDER) --output data/without_pancreas --section test --count 40 --seed 16200 \
+	$(RENDER) --output data/weights --section test --count 24 --seed 17000 $(MAPS) --patients $(TEST)
+	$(RENDER) --output data/weights --section test --count 20 --seed 17100
+	$(RENDER) --output data/without_pancreas --section test --count 40 --seed 17200 \
 		--anatomy data/anatomy --patients $(TEST) --procedural-share 0.5 --without-pancreas 1
 
 # A hospital whose scans look unlike those of the training, with patients who were in none.
