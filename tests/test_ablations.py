@@ -68,7 +68,7 @@ ABLATIONS: dict[str, list[dict[str, Any]]] = {
         {"localize#inferer#count": 1, "segment#inferer#count": 2},
         {"segment#inferer#merge": "vote"},
         {"min_share": 0.05},
-        {"region_rule#margin_voxels": 5},
+        {"region_rule#margin_mm": 5},
     ],
     "roth2018": [
         {"hits": [2, 2, 1]},
