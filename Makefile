@@ -85,11 +85,18 @@ TRAIN_GLANDS = $(subst $(space),$(comma),$(filter-out $(subst $(comma), ,$(VALID
 
 RENDER = $(PYTHON) -m bundle render --workers $(WORKERS)
 TRAINING_GRID := --in-plane-mm 1.0 1.6
-MORE_TRAINING = $(RENDER) --output data/more_training $(TRAINING_GRID)
 MAPS := --anatomy data/anatomy --procedural-share 0
 GLANDS := --glands data/glands
 NO_GLAND := --anatomy data/anatomy --patients $(VALIDATION) --procedural-share 0.5 --without-pancreas 1
 TRANSPLANTS = $(GLANDS) --gland-patients $(TRAIN_GLANDS)
+
+# What `make compare` trains on, and the fifth training too: $(1) is the folder.
+define COMPARED_TRAINING
+$(RENDER) --output $(1) $(TRAINING_GRID) --section training --count 64 --seed 19000 $(MAPS) --patients $(TRAIN) \
+	$(TRANSPLANTS) --gland-share 0.8 --deformation 1.4
+$(RENDER) --output $(1) $(TRAINING_GRID) --section training --count 32 --seed 19100
+$(RENDER) --output $(1) $(TRAINING_GRID) --section validation --count 1 --seed 19200
+endef
 
 glands: $(STAMP) ## pancreases to transplant into bodies, from the masks in PANCREAS_DATA/pancreas_masks
 	$(PYTHON) -m bundle anatomy glands --source "$(PANCREAS_DATA)/pancreas_masks" --output data/glands
@@ -108,12 +115,9 @@ weights-data: anatomy glands ## the rendered scans of the shipped weights: train
 		$(MAPS) --patients $(TRAIN) $(TRANSPLANTS) --gland-share 0.9 --deformation 1.5
 	$(RENDER) --output data/weights --section training --count 25 --seed 12000 $(TRAINING_GRID) --without-pancreas 0.12 \
 		$(TRANSPLANTS) --gland-share 0.7 --deformation 1.4
-	$(MORE_TRAINING) --section training --count 64 --seed 19000 $(MAPS) --patients $(TRAIN) \
-		$(TRANSPLANTS) --gland-share 0.8 --deformation 1.4
-	$(MORE_TRAINING) --section training --count 32 --seed 19100
-	$(MORE_TRAINING) --section training --count 105 --seed 21000 --without-pancreas 0.1 \
+	$(call COMPARED_TRAINING,data/more_training)
+	$(RENDER) --output data/more_training $(TRAINING_GRID) --section training --count 105 --seed 21000 --without-pancreas 0.1 \
 		--anatomy data/anatomy --procedural-share 0.15 --patients $(TRAIN) $(TRANSPLANTS) --gland-share 0.9 --deformation 1.5
-	$(MORE_TRAINING) --section validation --count 1 --seed 19200
 	$(RENDER) --output data/weights --section validation --count 20 --seed 9000 $(TRAINING_GRID) \
 		$(MAPS) --patients $(VALIDATION) $(GLANDS) --gland-patients $(VALIDATION_GLANDS) --gland-share 0.8
 	$(RENDER) --output data/weights --section validation --count 8 --seed 9100 $(TRAINING_GRID)
@@ -150,10 +154,7 @@ weights: $(STAMP) ## train both networks as the shipped ones were, into models
 # Training and test on grids alike: some of the systems work on the scan's own.
 COMPARED = $(RENDER) --output data/compare $(TRAINING_GRID)
 compare-data: anatomy glands ## the scans that `make compare` trains and tests on
-	$(COMPARED) --section training --count 64 --seed 19000 $(MAPS) --patients $(TRAIN) \
-		$(TRANSPLANTS) --gland-share 0.8 --deformation 1.4
-	$(COMPARED) --section training --count 32 --seed 19100
-	$(COMPARED) --section validation --count 1 --seed 19200
+	$(call COMPARED_TRAINING,data/compare)
 	$(COMPARED) --section test --count 12 --seed 19300 $(MAPS) --patients $(TEST)
 	$(COMPARED) --section test --count 10 --seed 19400
 
