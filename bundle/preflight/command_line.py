@@ -53,7 +53,7 @@ def null_problems(argv: Sequence[str]) -> list[str]:
     """Return a sentence for each null among the words of such a command line, where it would have another meaning."""
     rule = "MONAI leaves a None on the command line out, and takes null for a text"
     return [
-        str(bad_input(f"--{key}", rule, value, f"Write --{key} '$None'."))
+        str(bad_input(f"--{key}", rule, value, f"Write --{key} '$None', or leave it out."))
         for key, value in _arguments(argv).items()
         if value in (None, "null")
     ]
