@@ -121,8 +121,8 @@ def train(slices: Sequence[RealSlice], settings: Settings, state: Path, device: 
     """Return the trained network.
 
     Each slice is its own two neighbours, since those are not at hand. PNet-MSA grows unit by unit (Cai et al. 2018,
-    sec. III-A), with its objective. Adam, its polynomial decay and the augmentation (rotation, scale, shift, intensity)
-    are our choice, the paper names none.
+    sec. III-A), with its objective. Adam, its polynomial decay and the augmentation
+    (:func:`~bundle.training.slice_loader.slice_loader`) are our choice, the paper names none.
 
     Args:
         slices: of the patients to train on.

@@ -1,4 +1,4 @@
-"""Batches of real slices: reduced, bent a little, brighter and darker."""
+"""Batches of real slices: reduced, bent, of other contrast, noise and sharpness each time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from monai.data import DataLoader, Dataset
 from monai.transforms import (
     Compose,
     EnsureTyped,
-    RandAffined,
+    Rand2DElasticd,
+    RandGaussianNoised,
+    RandGaussianSmoothd,
     RandScaleIntensityd,
     RandShiftIntensityd,
     RepeatChanneld,
@@ -30,7 +32,8 @@ def slice_loader(
 ) -> DataLoader:
     """Return a loader of ``image`` (B, channels, X, Y) in [0, 1] and ``label`` (B, 1, X, Y) in {0, 1}, shuffled.
 
-    Rotation, scale, shift and intensity are drawn anew for each slice.
+    Deformation, rotation, scale, shift, contrast, noise and blur are drawn anew for each slice: there are few slices,
+    and a network soon knows them by heart.
 
     Args:
         slices: to draw from.
@@ -43,17 +46,21 @@ def slice_loader(
     both, modes = ["image", "label"], ["bilinear", "nearest"]
     augmentation = Compose(
         [
-            RandAffined(
+            Rand2DElasticd(
                 both,
-                prob=0.8,
-                rotate_range=0.15,
-                scale_range=[0.1, 0.1],
-                translate_range=[size / 20] * 2,
+                spacing=[size / 8] * 2,
+                magnitude_range=[0, size / 64],
+                prob=0.9,
+                rotate_range=0.3,
+                scale_range=[0.2, 0.2],
+                translate_range=[size / 16] * 2,
                 mode=modes,
                 padding_mode="border",
             ),
-            RandScaleIntensityd("image", factors=0.15, prob=0.5),
-            RandShiftIntensityd("image", offsets=0.05, prob=0.5),
+            RandScaleIntensityd("image", factors=0.25, prob=0.5),
+            RandShiftIntensityd("image", offsets=0.1, prob=0.5),
+            RandGaussianNoised("image", std=0.06, prob=0.3),
+            RandGaussianSmoothd("image", sigma_x=[0.3, 1.0], sigma_y=[0.3, 1.0], prob=0.25),
             RepeatChanneld("image", repeats=channels),
             EnsureTyped(both, track_meta=False),
         ]
