@@ -48,8 +48,8 @@ def slice_loader(
         [
             Rand2DElasticd(
                 both,
-                spacing=[size / 8] * 2,
-                magnitude_range=[0, size / 64],
+                spacing=(size / 8, size / 8),
+                magnitude_range=(0, size / 64),
                 prob=0.9,
                 rotate_range=0.3,
                 scale_range=[0.2, 0.2],
@@ -60,7 +60,7 @@ def slice_loader(
             RandScaleIntensityd("image", factors=0.25, prob=0.5),
             RandShiftIntensityd("image", offsets=0.1, prob=0.5),
             RandGaussianNoised("image", std=0.06, prob=0.3),
-            RandGaussianSmoothd("image", sigma_x=[0.3, 1.0], sigma_y=[0.3, 1.0], prob=0.25),
+            RandGaussianSmoothd("image", sigma_x=(0.3, 1.0), sigma_y=(0.3, 1.0), prob=0.25),
             RepeatChanneld("image", repeats=channels),
             EnsureTyped(both, track_meta=False),
         ]
