@@ -57,12 +57,12 @@ def run(data: Path, tmp_path: Path, real: Path, *variants: str) -> str:
     return ablation(data, real, tmp_path / "out", BUDGET, variants=variants)
 
 
-def test_the_shipped_weights_are_scored_as_they_are(asked, data, tmp_path, real):
-    page = run(data, tmp_path, real, "shipped")
+def test_the_weights_of_the_start_are_scored_as_they_are(asked, data, tmp_path, real):
+    page = run(data, tmp_path, real, "start")
     scoring, real_ct = asked
     assert (scoring["section"], scoring["checkpoint"]) == ("validation", str(SHIPPED))
     assert real_ct == {"real_ct": SHIPPED}
-    assert "| shipped | 0.500 [0.500, 0.500] | – | 0.700 | – |" in page
+    assert "| start | 0.500 [0.500, 0.500] | – | 0.700 | – |" in page
 
 
 def test_a_variant_begins_with_the_shipped_weights_and_is_scored_with_its_own(asked, data, tmp_path, real):
@@ -70,6 +70,12 @@ def test_a_variant_begins_with_the_shipped_weights_and_is_scored_with_its_own(as
     training, scoring, _ = asked
     assert training["checkpoint"] == str(SHIPPED)
     assert scoring["checkpoint"] == str(tmp_path / "out" / "control" / "models" / "model.pt")
+
+
+def test_other_weights_than_the_shipped_may_be_the_start(asked, data, tmp_path, real):
+    ablation(data, real, tmp_path / "out", BUDGET, variants=["start", "control"], checkpoint=tmp_path / "a.pt")
+    assert [step["checkpoint"] for step in asked if "max_minutes" in step] == [str(tmp_path / "a.pt")]
+    assert {"real_ct": tmp_path / "a.pt"} in asked
 
 
 def test_slices_of_the_scored_patients_are_not_learned_from(asked, data, tmp_path, real):
@@ -82,13 +88,13 @@ def test_slices_of_the_scored_patients_are_not_learned_from(asked, data, tmp_pat
 
 def test_what_is_done_is_not_done_again_and_stays_on_the_page(asked, data, tmp_path, real):
     run(data, tmp_path, real, "control")
-    page = run(data, tmp_path, real, "shipped")
+    page = run(data, tmp_path, real, "start")
     assert len(asked) == 3 + 2
-    assert "| control |" in page and "| shipped |" in page
+    assert "| control |" in page and "| start |" in page
 
 
 def test_an_unknown_variant_is_an_error(data, tmp_path, real):
-    with pytest.raises(InputError, match="a variant is one of shipped, control, .*; received magic"):
+    with pytest.raises(InputError, match="a variant is one of start, control, .*; received magic"):
         run(data, tmp_path, real, "magic")
 
 

@@ -1,4 +1,4 @@
-"""What each part of a training brings: the shipped segmenter fine-tuned with and without it, scored in three ways."""
+"""What each part of a training brings: the segmenter fine-tuned with and without it, scored in three ways."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from bundle.evaluation.fine_tuning import FineTuning, fine_tuned, scored
+from bundle.evaluation.fine_tuning import SHIPPED, FineTuning, fine_tuned, scored
 from bundle.evaluation.markdown import markdown_table
 from bundle.evaluation.nih_slices import Settings, dice_by_patient, run_fold
 from bundle.evaluation.real_ct import CASES, evaluate_real_ct
@@ -20,7 +20,7 @@ from bundle.evaluation.tables import read_table, write_table
 from bundle.files import write_text
 from bundle.read.slices import read_slices
 
-SHIPPED = "shipped"
+START = "start"
 REAL_SLICES = "train_real_slices.json"
 _LAST = "slices/slices.csv"  # of a variant that is done
 SCANS = tuple(case.name for case in CASES if case.label is not None)
@@ -49,12 +49,13 @@ def ablation(
     plan: Path = CONFIGS / "ablation.json",
     variants: Sequence[str] = (),
     fold: int = 0,
+    checkpoint: Path = SHIPPED,
     on_step: Callable[[str], None] = silent,
 ) -> str:
     """Train and score what is missing, write ``ablation.md`` to ``output``, return the page.
 
-    All variants begin with the shipped segmenter; the row ``shipped`` is that as it is. Called again it goes on where
-    it stopped.
+    All variants begin with the same weights; the row ``start`` is those as they are. Called again it goes on where it
+    stopped.
 
     Args:
         data: Medical Decathlon folder with ``training``, and ``validation``, on which the variants are scored.
@@ -64,13 +65,14 @@ def ablation(
         plan: the variants, see ``configs/ablation.json``: ``files`` of the bundle's configs and an ``overlay`` on top.
         variants: only these of the plan; the page shows those that are done.
         fold: of the real slices' patients, kept for the scores.
+        checkpoint: weights to begin with. They must not have learned from the fold's slices.
         on_step: called with the name of each step that begins.
 
     Raises:
         InputError: an unknown variant, no real data, or a step that fails.
     """
     settings = json.loads(plan.read_text())
-    known = {SHIPPED: {}} | settings["variants"]
+    known = {START: {}} | settings["variants"]
     check_names("--variants", "variant", variants, known)
     data, real, output = data.resolve(), real.resolve(), output.resolve()
     scores = {}
@@ -79,12 +81,13 @@ def ablation(
         way = FineTuning(
             name,
             folder,
-            None if name == SHIPPED else data,
+            None if name == START else data,
             budget,
             settings["learning_rate"],
             known[name].get("files", ()),
             known[name].get("overlay", {}) | _slices(known[name], real, fold),
             output / "cache",
+            checkpoint.resolve(),
         )
         if not variants or name in variants or (folder / _LAST).is_file():
             scores[name] = _scores(way, data, real, fold, on_step)

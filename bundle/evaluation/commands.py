@@ -84,17 +84,27 @@ def ablation(
     threads: Annotated[int, typer.Option(help="Threads of each process.")] = 1,
     variants: Annotated[str, typer.Option(help="Only these of the plan: control,real slices,...; all, if none.")] = "",
     plan: Annotated[Path | None, typer.Option(help="The variants; configs/ablation.json if not given.")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="Weights to begin with; the shipped if not given.")] = None,
 ) -> None:
-    """Fine-tune the shipped segmenter with and without each part of the training, score on rendered and real CT.
+    """Fine-tune the segmenter with and without each part of the training, score on rendered and real CT.
 
     Called again it goes on where it stopped, and what is finished is not done again.
     """
     from bundle.evaluation.ablation import ablation
+    from bundle.evaluation.fine_tuning import SHIPPED
     from bundle.evaluation.steps import CONFIGS, Budget
 
-    console = Console(stderr=True)
-    plan = plan or CONFIGS / "ablation.json"
-    typer.echo(ablation(data, real, output, Budget(minutes, threads), plan, _names(variants), on_step=console.print))
+    page = ablation(
+        data,
+        real,
+        output,
+        Budget(minutes, threads),
+        plan or CONFIGS / "ablation.json",
+        _names(variants),
+        checkpoint=checkpoint or SHIPPED,
+        on_step=Console(stderr=True).print,
+    )
+    typer.echo(page)
 
 
 def strata(

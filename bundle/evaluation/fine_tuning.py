@@ -1,4 +1,4 @@
-"""The shipped segmenter, fine-tuned in one way or another, and the cascade with it scored."""
+"""The segmenter, fine-tuned in one way or another, and the cascade with it scored."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHIPPED = BUNDLE_ROOT / "models" / "model.pt"
 
 @dataclass(frozen=True)
 class FineTuning:
-    """One way to go on from the shipped weights.
+    """One way to go on from given weights.
 
     Args:
         name: what it is called where the steps are told.
@@ -30,6 +30,7 @@ class FineTuning:
         files: of the bundle's configs, overlays on train.json.
         overlay: one more, what it would hold.
         cache: folder of loaded scans, which several ways may share.
+        start: weights to begin with.
     """
 
     name: str
@@ -40,6 +41,7 @@ class FineTuning:
     files: Sequence[str] = ()
     overlay: Mapping[str, Any] = field(default_factory=dict)
     cache: Path | None = None
+    start: Path = SHIPPED
 
 
 def fine_tuned(way: FineTuning, on_step: Callable[[str], None]) -> Path:
@@ -49,14 +51,14 @@ def fine_tuned(way: FineTuning, on_step: Callable[[str], None]) -> Path:
         InputError: the training fails.
     """
     if way.data is None:
-        return SHIPPED
+        return way.start
     weights = way.folder / "models" / "model.pt"
     if not weights.is_file():
         overlay = way.folder / "overlay.json"
         write_text(json.dumps(way.overlay, indent=4), overlay)
         files = ["train.json", *way.files, str(overlay)]
         training = ENDLESS | {"bundle_root": str(BUNDLE_ROOT), "dataset_dir": str(way.data), "num_workers": 0}
-        training |= {"checkpoint": str(SHIPPED), "learning_rate": way.learning_rate, "ckpt_dir": str(weights.parent)}
+        training |= {"checkpoint": str(way.start), "learning_rate": way.learning_rate, "ckpt_dir": str(weights.parent)}
         training |= {"output_dir": str(way.folder / "training")}
         training |= {"max_minutes": way.budget.minutes, "minutes_of": way.budget.clock}
         if way.cache is not None:
