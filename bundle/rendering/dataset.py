@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from bundle.rendering.draws import chance, integer
 from bundle.rendering.renderer import render_scan, scan_seed
 from bundle.rendering.scanner import ScannerSettings
 from bundle.rendering.tissues import CLASSES
+from bundle.rendering.workers import worker_pool
 
 FOLDERS = {
     "training": ("imagesTr", "labelsTr"),
@@ -159,9 +159,7 @@ def _render_all(
         for order in missing:
             yield order, _render_to_files(output, order)
         return
-    context = multiprocessing.get_context("spawn")
-    workers = min(workers, len(missing))
-    with ProcessPoolExecutor(workers, context) as pool:
+    with worker_pool(min(workers, len(missing))) as pool:
         tasks = {pool.submit(_render_to_files, output, order): order for order in missing}
         try:
             for task in as_completed(tasks):
