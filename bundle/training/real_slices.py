@@ -60,14 +60,12 @@ class RealSlices:
         slices = read_slices(Path(data))
         tested = set() if test_fold is None else set(held_out_patients(slices, test_fold))
         self.patients = sorted({item.patient for item in slices} - tested)
-        order = torch.Generator().manual_seed(seed)
         self.loader = slice_loader(
             [item for item in slices if item.patient in self.patients],
             size,
             batch_size,
             seed,
             channels=1,
-            generator=order,
         )
         self.weight = weight
         self.inferer = MixedPrecisionInferer(SimpleInferer(), amp)

@@ -28,7 +28,6 @@ def slice_loader(
     batch_size: int,
     seed: int,
     channels: int = 3,
-    generator: torch.Generator | None = None,
 ) -> DataLoader:
     """Return a loader of ``image`` (B, channels, X, Y) in [0, 1] and ``label`` (B, 1, X, Y) in {0, 1}, shuffled.
 
@@ -39,9 +38,8 @@ def slice_loader(
         slices: to draw from.
         size: X and Y.
         batch_size: B.
-        seed: of the augmentation.
+        seed: of order and augmentation.
         channels: copies of the slice, which stand for its neighbours.
-        generator: of the order; torch's own if not given.
     """
     both, modes = ["image", "label"], ["bilinear", "nearest"]
     augmentation = Compose(
@@ -64,9 +62,11 @@ def slice_loader(
             RepeatChanneld("image", repeats=channels),
             EnsureTyped(both, track_meta=False),
         ]
-    ).set_random_state(seed)
+    )
     items = [{"image": reduced_image(item, size), "label": reduced_label(item, size)} for item in slices]
     dataset = Dataset(items, augmentation)
+    # MONAI's loader draws the seeds of the transforms from its generator, too.
+    generator = torch.Generator().manual_seed(seed)
     return DataLoader(dataset, batch_size=batch_size, shuffle=True, num_workers=0, generator=generator)
 
 
