@@ -89,6 +89,7 @@ MAPS := --anatomy data/anatomy --procedural-share 0
 GLANDS := --glands data/glands
 NO_GLAND := --anatomy data/anatomy --patients $(VALIDATION) --procedural-share 0.5 --without-pancreas 1
 TRANSPLANTS = $(GLANDS) --gland-patients $(TRAIN_GLANDS)
+MORE_TRANSPLANTS = --anatomy data/anatomy --procedural-share 0.15 --patients $(TRAIN) $(TRANSPLANTS) --gland-share 0.9 --deformation 1.5
 
 # What `make compare` trains on, and the fifth training too: $(1) is the folder.
 define COMPARED_TRAINING
@@ -117,7 +118,9 @@ weights-data: anatomy glands ## the rendered scans of the shipped weights: train
 		$(TRANSPLANTS) --gland-share 0.7 --deformation 1.4
 	$(call COMPARED_TRAINING,data/more_training)
 	$(RENDER) --output data/more_training $(TRAINING_GRID) --section training --count 105 --seed 21000 --without-pancreas 0.1 \
-		--anatomy data/anatomy --procedural-share 0.15 --patients $(TRAIN) $(TRANSPLANTS) --gland-share 0.9 --deformation 1.5
+		$(MORE_TRANSPLANTS)
+	$(RENDER) --output data/more_training $(TRAINING_GRID) --section training --count 94 --seed 22000 --without-pancreas 0.1 \
+		$(MORE_TRANSPLANTS)
 	$(RENDER) --output data/weights --section validation --count 20 --seed 9000 $(TRAINING_GRID) \
 		$(MAPS) --patients $(VALIDATION) $(GLANDS) --gland-patients $(VALIDATION_GLANDS) --gland-share 0.8
 	$(RENDER) --output data/weights --section validation --count 8 --seed 9100 $(TRAINING_GRID)
@@ -127,9 +130,9 @@ weights-data: anatomy glands ## the rendered scans of the shipped weights: train
 	$(RENDER) --output data/without_pancreas --section validation --count 30 --seed 9200 $(TRAINING_GRID) $(NO_GLAND)
 	$(RENDER) --output data/without_pancreas --section validation --count 36 --seed 9400 $(TRAINING_GRID) $(NO_GLAND)
 	$(RENDER) --output data/without_pancreas --section validation --count 60 --seed 9600 $(TRAINING_GRID) $(NO_GLAND)
-	$(RENDER) --output data/weights --section test --count 24 --seed 17000 $(MAPS) --patients $(TEST)
-	$(RENDER) --output data/weights --section test --count 20 --seed 17100
-	$(RENDER) --output data/without_pancreas --section test --count 40 --seed 17200 \
+	$(RENDER) --output data/weights --section test --count 24 --seed 17500 $(MAPS) --patients $(TEST)
+	$(RENDER) --output data/weights --section test --count 20 --seed 17600
+	$(RENDER) --output data/without_pancreas --section test --count 40 --seed 17700 \
 		--anatomy data/anatomy --patients $(TEST) --procedural-share 0.5 --without-pancreas 1
 
 # A hospital whose scans look unlike those of the training, with patients who were in none.
@@ -144,12 +147,17 @@ hospital: anatomy glands ## what 2, 5, 10 and 20 scans of a hospital of its own 
 TRAINING = $(PYTHON) -m monai.bundle run training --dataset_dir data/weights --output_dir output/weights \
 	--ckpt_dir output/weights --val_interval 2
 LOCALIZER := "['configs/train.json','configs/train_localizer.json']"
+REAL_SLICES := "['configs/train.json','configs/train_real_slices.json']"
 
-weights: $(STAMP) ## train both networks as the shipped ones were, into models
+weights: $(STAMP) ## train both networks as the shipped ones were, into models; real slices from PANCREAS_DATA
 	$(TRAINING) --config_file $(LOCALIZER) --max_epochs 16
 	$(TRAINING) --config_file configs/train.json --checkpoint output/weights/model_localizer.pt --max_epochs 28
+	$(PYTHON) -m monai.bundle run training --config_file $(REAL_SLICES) --dataset_dir data/more_training \
+		--slices_dir "$(PANCREAS_DATA)" --test_fold 0 --real_slices#batch_size 4 --segmenter_patch#slab_prob 0.3 \
+		--checkpoint output/weights/model.pt --learning_rate 0.0007 --max_minutes 95 --max_epochs 100000 \
+		--val_interval 100000 --patience 100000 --num_workers 0 --seed 6 --output_dir output/on_slices --ckpt_dir output/on_slices
 	$(PYTHON) -m bundle publish output/weights/model_localizer.pt --output models/model_localizer.pt
-	$(PYTHON) -m bundle publish output/weights/model.pt --output models/model.pt
+	$(PYTHON) -m bundle publish output/on_slices/model.pt --output models/model.pt
 
 # Training and test on grids alike: some of the systems work on the scan's own.
 COMPARED = $(RENDER) --output data/compare $(TRAINING_GRID)
