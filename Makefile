@@ -130,8 +130,8 @@ weights-data: anatomy glands ## the rendered scans of the shipped weights: train
 	$(RENDER) --output data/without_pancreas --section validation --count 30 --seed 9200 $(TRAINING_GRID) $(NO_GLAND)
 	$(RENDER) --output data/without_pancreas --section validation --count 36 --seed 9400 $(TRAINING_GRID) $(NO_GLAND)
 	$(RENDER) --output data/without_pancreas --section validation --count 60 --seed 9600 $(TRAINING_GRID) $(NO_GLAND)
-	$(RENDER) --output data/weights --section test --count 24 --seed 17500 $(MAPS) --patients $(TEST)
-	$(RENDER) --output data/weights --section test --count 20 --seed 17600
+	$(RENDER) --output data/weights --section test --count 24 --seed 17800 $(MAPS) --patients $(TEST)
+	$(RENDER) --output data/weights --section test --count 20 --seed 17900
 	$(RENDER) --output data/without_pancreas --section test --count 40 --seed 17700 \
 		--anatomy data/anatomy --patients $(TEST) --procedural-share 0.5 --without-pancreas 1
 

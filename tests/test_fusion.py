@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bundle.cascade import Localization, Region, RegionPrediction, Replace, Vote
+from bundle.cascade import Localization, Region, RegionPrediction, Replace, ReplaceNear, Vote
 from bundle.cascade.fusion import on_scan_grid
 from bundle.geometry import Box, Grid
 
@@ -49,6 +49,52 @@ def test_common_box_holds_all_regions():
 def test_replace_takes_the_largest_and_background_between(voxel, expected):
     result = pasted(*Replace()([constant(LEFT, 0.3), constant(RIGHT, 0.6)], None))
     assert result[voxel] == pytest.approx(expected)
+
+
+LONG = Grid((60, 4, 4), (1.0, 1.0, 1.0))
+
+
+def two_parts(gap_mm: int) -> RegionPrediction:
+    """One part over voxels 0 to 9 along X, another that begins ``gap_mm`` after it."""
+    probability = torch.zeros(1, *LONG.size)
+    probability[:, :10] = 0.9
+    probability[:, 10 + gap_mm : 15 + gap_mm] = 0.8
+    return RegionPrediction(Region(LONG.box), probability)
+
+
+def seen(stop: int) -> Localization:
+    """The localizer calls voxels up to ``stop`` along X the organ."""
+    probability = torch.zeros(1, *LONG.size)
+    probability[:, :stop] = 0.7
+    return Localization(probability, LONG, LONG)
+
+
+# The first voxel of the second part is gap + 1 mm from voxel 9, the last that the localizer calls the organ.
+@pytest.mark.parametrize(("gap_mm", "stays"), [(10, True), (19, True), (20, False), (30, False)])
+def test_a_part_farther_than_the_distance_from_the_localizers_organ_goes(gap_mm, stays):
+    _, result = ReplaceNear(distance_mm=20)([two_parts(gap_mm)], seen(10))
+    assert (result[0, 10 + gap_mm, 0, 0] == 0.8) == stays
+    assert torch.equal(result[:, :10], two_parts(gap_mm).probability[:, :10])
+
+
+def test_a_part_that_begins_near_stays_to_its_end():
+    whole = RegionPrediction(Region(LONG.box), torch.full((1, *LONG.size), 0.9))
+    _, result = ReplaceNear(distance_mm=20)([whole], seen(10))
+    assert torch.equal(result, whole.probability)
+
+
+@pytest.mark.parametrize("localization", [None, seen(0)])
+def test_where_the_localizer_says_nothing_all_parts_stay(localization):
+    _, result = ReplaceNear(distance_mm=20)([two_parts(30)], localization)
+    assert torch.equal(result, two_parts(30).probability)
+
+
+def test_what_the_localizer_saw_on_a_coarser_grid_counts_in_mm():
+    probability = torch.zeros(1, 15, 1, 1)
+    probability[:, :2] = 0.7  # up to 8 mm
+    coarser = Localization(probability, Grid((15, 1, 1), (4.0, 4.0, 4.0)), LONG)
+    kept = [bool(ReplaceNear(distance_mm=20)([two_parts(gap)], coarser)[1][0, 10 + gap].any()) for gap in (10, 30)]
+    assert kept == [True, False]
 
 
 # Zhao 2019, sec. 2.2: two of three; a voter is 0 outside its own box.

@@ -2,7 +2,7 @@
 
 from bundle.cascade.candidates import InsideBody, LargestClass
 from bundle.cascade.fallback import Fallback
-from bundle.cascade.fusion import Fusion, RegionPrediction, Replace, Vote
+from bundle.cascade.fusion import Fusion, RegionPrediction, Replace, ReplaceNear, Vote
 from bundle.cascade.growth import Growth
 from bundle.cascade.inferer import CascadeInferer, CascadeResult
 from bundle.cascade.inferers import FittedWindowInferer, MixedPrecisionInferer, WholeVolumeInferer
@@ -44,6 +44,7 @@ __all__ = [
     "RegionPrediction",
     "RegionRule",
     "Replace",
+    "ReplaceNear",
     "SeveralRules",
     "Stage",
     "StageInferer",

@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 
+import cc3d
+import numpy as np
 import torch
+from scipy import ndimage
 
-from bundle.cascade.region import Localization, Region
+from bundle.cascade.region import Localization, Region, at_voxels
 from bundle.geometry import Box
 from bundle.preprocess.resample import resample
 
@@ -47,6 +50,41 @@ class Replace(Fusion):
         return reduce(torch.maximum, opinions)
 
 
+class ReplaceNear(Replace):
+    """As :class:`Replace`, without parts of the mask that lie far from all that the localizer calls the organ.
+
+    Within a region, the segmenter may take something else for the organ that the localizer, which sees the whole body,
+    doesn't. A part is a 26-connected component of the mask; one that comes within the distance stays as a whole, so
+    that the organ may reach beyond what the localizer saw. Without a localizer, or where it calls nothing the organ,
+    all parts stay.
+
+    Args:
+        distance_mm: beyond which a part is far.
+        threshold: least probability of the mask, and of what the localizer calls the organ.
+    """
+
+    def __init__(self, distance_mm: float = 20.0, threshold: float = 0.5) -> None:
+        self.distance_mm = distance_mm
+        self.threshold = threshold
+
+    def _fuse(self, opinions: list[torch.Tensor], box: Box, localization: Localization | None) -> torch.Tensor:
+        probability = super()._fuse(opinions, box, localization)
+        near = None if localization is None else self._near(localization, box)
+        if near is None:
+            return probability
+        mask = probability.amax(dim=0) >= self.threshold
+        return probability.masked_fill(_far_parts(mask, near).to(probability.device), 0)
+
+    def _near(self, localization: Localization, box: Box) -> np.ndarray | None:
+        """Return which voxels (X, Y, Z) of ``box`` are near; None if nothing is the organ."""
+        grid = localization.grid
+        organ = (localization.probability.amax(dim=0) >= self.threshold).cpu().numpy()
+        if not organ.any():
+            return None
+        near = ndimage.distance_transform_edt(~organ, sampling=grid.spacing_mm) <= self.distance_mm
+        return at_voxels(torch.from_numpy(near), grid.box, grid, box, localization.scan_grid).numpy()
+
+
 class Vote(Fusion):
     """Foreground where enough voters say so: one voter per region and, if asked, the localizer.
 
@@ -77,6 +115,15 @@ def on_scan_grid(probability: torch.Tensor, region: Region) -> RegionPrediction:
     if region.mask is not None:
         probability = probability * region.mask.to(probability.device)
     return RegionPrediction(region, probability)
+
+
+def _far_parts(mask: torch.Tensor, near: np.ndarray) -> torch.Tensor:
+    """Return the voxels (X, Y, Z) of the components of ``mask`` that no voxel of ``near`` belongs to."""
+    parts = cc3d.connected_components(mask.cpu().numpy().astype(np.uint8), connectivity=26)
+    stays = np.zeros(int(parts.max()) + 1, dtype=bool)
+    stays[parts[near]] = True
+    stays[0] = True
+    return torch.from_numpy(~stays[parts])
 
 
 def _paste(prediction: RegionPrediction, box: Box) -> torch.Tensor:
