@@ -91,7 +91,7 @@ NO_GLAND := --anatomy data/anatomy --patients $(VALIDATION) --procedural-share 0
 TRANSPLANTS = $(GLANDS) --gland-patients $(TRAIN_GLANDS)
 MORE_TRANSPLANTS = --anatomy data/anatomy --procedural-share 0.15 --patients $(TRAIN) $(TRANSPLANTS) --gland-share 0.9 --deformation 1.5
 
-# What `make compare` trains on, and the fifth training too: $(1) is the folder.
+# What `make compare` trains on, and the fifth and sixth training too: $(1) is the folder.
 define COMPARED_TRAINING
 $(RENDER) --output $(1) $(TRAINING_GRID) --section training --count 64 --seed 19000 $(MAPS) --patients $(TRAIN) \
 	$(TRANSPLANTS) --gland-share 0.8 --deformation 1.4

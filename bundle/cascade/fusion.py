@@ -56,10 +56,10 @@ class ReplaceNear(Replace):
     Within a region, the segmenter may take something else for the organ that the localizer, which sees the whole body,
     doesn't. A part is a 26-connected component of the mask; one that comes within the distance stays as a whole, so
     that the organ may reach beyond what the localizer saw. Without a localizer, or where it calls nothing the organ,
-    all parts stay.
+    all parts stay; where all parts are far, none does. No paper's rule, but ours: docs/results.md has what it brings.
 
     Args:
-        distance_mm: beyond which a part is far.
+        distance_mm: beyond which a part is far, from voxel centre to voxel centre of the localizer's grid.
         threshold: least probability of the mask, and of what the localizer calls the organ.
     """
 
