@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections import OrderedDict
 
 import pytest
@@ -72,6 +73,17 @@ def test_prepared_network_convolves_channels_last():
 def test_missing_file_names_the_setting():
     with pytest.raises(InputError, match="nowhere.pt: the checkpoint must be a file.*'checkpoint'"):
         load_weights(network(), "nowhere.pt")
+
+
+def test_missing_relative_file_asks_for_the_root_of_the_bundle(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=re.escape(f"If {tmp_path} is not the root of the bundle, set 'bundle_root'")):
+        load_weights(network(), "models/model.pt")
+
+
+def test_missing_absolute_file_leaves_the_root_of_the_bundle_alone(tmp_path):
+    with pytest.raises(InputError, match="set 'checkpoint' to weights.$"):
+        load_weights(network(), str(tmp_path / "model.pt"))
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,10 @@ def _skipped(keys: Iterable[str], skip: Sequence[str]) -> set[str]:
 
 def _read_tensors(path: str) -> dict[str, torch.Tensor]:
     if not Path(path).is_file():
-        raise bad_input(path, "the checkpoint must be a file", "none", "Train first, or set 'checkpoint' to weights.")
+        remedy = "Train first, or set 'checkpoint' to weights."
+        if not Path(path).is_absolute():
+            remedy += f" If {Path.cwd()} is not the root of the bundle, set 'bundle_root' to that."
+        raise bad_input(path, "the checkpoint must be a file", "none", remedy)
     try:
         return dict(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # torch raises many types for a damaged or foreign file
