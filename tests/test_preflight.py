@@ -237,8 +237,17 @@ def test_arguments_of_a_file_are_understood(tmp_path):
 @pytest.mark.parametrize("value", ["null", "None"])
 def test_a_null_that_monai_would_not_take_is_refused(value, monkeypatch):
     monkeypatch.setattr("sys.argv", [MONAI, "run", "--config_file", *files("inference.json"), "--fat_hu", value])
-    with pytest.raises(InputError, match=r"--fat_hu.*Write --fat_hu '\$None'"):
+    with pytest.raises(InputError, match=r"--fat_hu.*Write '\$None'"):
         check_command_line()
+
+
+@pytest.mark.parametrize("value", ["true", "false"])
+def test_a_truth_value_that_monai_takes_for_a_text_is_refused(value, monkeypatch):
+    monkeypatch.setattr("sys.argv", [MONAI, "run", "--config_file", *files("inference.json"), "--amp", value])
+    with pytest.raises(InputError, match=f"--amp.*received {value}. Write {value.title()}."):
+        check_command_line()
+    with pytest.raises(InputError, match="--amp"):
+        parse_settings([f"amp={value}"])
 
 
 def test_another_command_is_left_alone(monkeypatch):

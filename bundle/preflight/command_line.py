@@ -11,8 +11,8 @@ from typing import Any
 from fire.parser import DefaultParseValue
 from monai.bundle import ConfigParser
 
-from bundle.errors import InputError, bad_input
-from bundle.preflight.configuration import read_configuration
+from bundle.errors import InputError
+from bundle.preflight.configuration import read_configuration, text_problems
 from bundle.preflight.keys import key_problems
 
 _FLAG = re.compile(r"--|-[A-Za-z]")
@@ -29,7 +29,7 @@ def check_command_line() -> None:
     run = monai_run(sys.argv)
     if run is None:
         return
-    problems = null_problems(sys.argv) or key_problems(read_configuration(*run))
+    problems = text_problems(_arguments(sys.argv)) or key_problems(read_configuration(*run))
     if problems:
         raise InputError("\n       ".join(problems))
 
@@ -47,16 +47,6 @@ def monai_run(argv: Sequence[str]) -> tuple[list[str], dict[str, Any], str] | No
     if not files:
         return None
     return [files] if isinstance(files, str) else list(files), arguments, str(arguments.get("run_id", run_id))
-
-
-def null_problems(argv: Sequence[str]) -> list[str]:
-    """Return a sentence for each null among the words of such a command line, where it would have another meaning."""
-    rule = "MONAI leaves a None on the command line out, and takes null for a text"
-    return [
-        str(bad_input(f"--{key}", rule, value, f"Write --{key} '$None', or leave it out."))
-        for key, value in _arguments(argv).items()
-        if value in (None, "null")
-    ]
 
 
 def _arguments(words: Sequence[str]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from fire.parser import DefaultParseValue
 from monai.bundle import ConfigParser, ReferenceResolver
 from monai.bundle.utils import merge_kv
 
-from bundle.errors import bad_input
+from bundle.errors import InputError, bad_input
 
 BUNDLE_ROOT = Path(__file__).parents[2]
 
@@ -23,6 +23,14 @@ MONAI_ARGUMENTS = frozenset(
     "run_id init_id final_id tracking workflow_type properties_path".split()
 )
 """What ``python -m monai.bundle run`` takes besides keys of the configuration."""
+
+_NULL = ("MONAI leaves a None on the command line out, and takes null for a text", "Write '$None', or leave it out.")
+_TEXTS: dict[str | None, tuple[str, str]] = {
+    None: _NULL,
+    "null": _NULL,
+    "true": ("MONAI takes true on the command line for a text", "Write True."),
+    "false": ("MONAI takes false on the command line for a text, which counts as true", "Write False."),
+}
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,7 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
     """Return ``key=value`` texts as a dictionary, the values read as MONAI's command line reads them.
 
     Raises:
-        InputError: a text without ``=``.
+        InputError: a text without ``=``, or one that means another thing than it seems to, see :func:`text_problems`.
     """
     pairs = {}
     for text in settings:
@@ -81,7 +89,21 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
         if not equals or not key:
             raise bad_input(text, "a setting is key=value", "no '='", "Write batch_size=2, for example.")
         pairs[key.lstrip("-")] = DefaultParseValue(value)
+    if problems := text_problems(pairs):
+        raise InputError("\n       ".join(problems))
     return pairs
+
+
+def text_problems(settings: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each null, true or false of JSON, which the command line of MONAI takes for a text.
+
+    That text counts as true. A ``None`` is left out there, so that the file's value stays.
+    """
+    return [
+        str(bad_input(f"--{key}", _TEXTS[value][0], value, _TEXTS[value][1]))
+        for key, value in settings.items()
+        if value is None or isinstance(value, str) and value in _TEXTS
+    ]
 
 
 def walk(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
