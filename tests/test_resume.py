@@ -23,10 +23,10 @@ def best_metric(engine) -> float:
 class Training:
     """Fit w to random numbers by momentum, two iterations per epoch, the learning rate halved after each."""
 
-    def __init__(self, path, max_epochs=4, **settings):
+    def __init__(self, path, max_epochs=4, lr=0.1, width=1, **settings):
         torch.manual_seed(0)
-        self.network = nn.Linear(1, 1)
-        self.optimizer = torch.optim.SGD(self.network.parameters(), lr=0.1, momentum=0.9)
+        self.network = nn.Linear(1, width)
+        self.optimizer = torch.optim.SGD(self.network.parameters(), lr=lr, momentum=0.9)
         self.lr_scheduler = torch.optim.lr_scheduler.StepLR(self.optimizer, step_size=1, gamma=0.5)
         self.max_epochs = max_epochs
         self.losses: list[float] = []
@@ -76,6 +76,33 @@ def test_loss_goes_on_where_it_was(straight, resumed):
 def test_learning_rate_goes_on_where_it_was(resumed):
     # 0.1, halved after each of the first two epochs.
     assert resumed.rates == pytest.approx([0.025, 0.025, 0.0125, 0.0125])
+
+
+def test_another_learning_rate_takes_the_place_of_the_one_before(tmp_path):
+    Training(tmp_path / "resume.pt").run(Events.EPOCH_STARTED)
+    slower = Training(tmp_path / "resume.pt", lr=0.02).run()
+    # 0.02, halved after each of the first two epochs, and a third time after the next.
+    assert slower.rates == pytest.approx([0.005, 0.005, 0.0025, 0.0025])
+    assert slower.lr_scheduler.base_lrs == [0.02]
+
+
+def test_state_of_another_network_names_what_differs(tmp_path):
+    Training(tmp_path / "resume.pt").run(Events.EPOCH_STARTED)
+    with pytest.raises(InputError, match="resume.pt: .* this training's network; received size mismatch for weight"):
+        Training(tmp_path / "resume.pt", width=2).run()
+
+
+def test_damaged_state_is_refused(tmp_path):
+    Training(tmp_path / "resume.pt").run(Events.EPOCH_STARTED)
+    (tmp_path / "resume.pt").write_bytes((tmp_path / "resume.pt").read_bytes()[:200])
+    with pytest.raises(InputError, match="resume.pt: .* can be read.*Remove the file"):
+        Training(tmp_path / "resume.pt").run()
+
+
+def test_weights_are_no_state_to_resume_from(tmp_path):
+    torch.save(nn.Linear(1, 1).state_dict(), tmp_path / "resume.pt")
+    with pytest.raises(InputError, match="received another file"):
+        Training(tmp_path / "resume.pt").run()
 
 
 def test_epochs_go_on_where_they_were(resumed):

@@ -72,7 +72,7 @@ def compare(
         for name in rows
         if (of_system := known[name].get("variants"))
     }
-    trained = {name: _trained(output / name) for name in rows}
+    trained = {name: _trained(output / name, _suffix(name)) for name in rows}
     parts = comparison_parts(rows, variants, settings["reference"], trained, str(budget))
     draw_comparison(rows, output)
     if page is not None:
@@ -87,7 +87,7 @@ def _run_system(
     name: str, settings: Mapping[str, Any], data: Path, folder: Path, budget: Budget, on_step: Callable[[str], None]
 ) -> None:
     overlay = [] if name == "default" else [f"system_{name}.json"]
-    suffix = "" if name == "default" else f"_{name}"
+    suffix = _suffix(name)
     everywhere = {"bundle_root": str(BUNDLE_ROOT), "dataset_dir": str(data), "ckpt_dir": str(folder / "models")}
     everywhere |= settings.get("all", {})
     by_the_clock = ENDLESS | {"max_minutes": budget.minutes, "minutes_of": budget.clock, "num_workers": 0}
@@ -119,9 +119,14 @@ def _is_single_stage(overlay: Sequence[str]) -> bool:
     return any(json.loads((CONFIGS / name).read_text()).get("localizer", "") is None for name in overlay)
 
 
-def _trained(folder: Path) -> Trained:
+def _suffix(name: str) -> str:
+    """Return what the names of a system's files end with, ``suffix`` of the configurations."""
+    return "" if name == "default" else f"_{name}"
+
+
+def _trained(folder: Path, suffix: str) -> Trained:
     weights = (folder / "models").glob("*.pt")
-    states = {stage: folder / "training" / f"{stage}_resume.pt" for stage in STAGES}
+    states = {stage: folder / "training" / f"{stage}_resume{suffix}.pt" for stage in STAGES}
     return Trained(
         sum(value.numel() for path in weights for value in torch.load(path, weights_only=True).values()),
         {
