@@ -174,7 +174,7 @@ def test_weights_that_do_not_fit_and_data_that_is_not_there_are_named(weights, t
     settings |= {"network_def#out_channels": 2, "localizer_checkpoint": str(weights / "other.pt")}
     text = "\n".join(resource_problems(read_configuration(files("inference.json"), settings)).problems)
     assert "weights must fit the network" in text
-    assert "other.pt: the checkpoint must be a file" in text
+    assert "other.pt: the checkpoint of the system default must be a file" in text
     assert "nowhere: the input exists" in text
 
 

@@ -61,7 +61,7 @@ def test_t01_output_is_88_voxels_shorter(size, out):
 def test_t01_other_sizes_are_refused_and_the_next_ones_named(size, below, above):
     with pytest.raises(ValueError, match="92 voxels or a multiple of 8 more") as caught:
         on_meta()(torch.zeros(1, 1, *size, device="meta"))
-    assert str(caught.value).endswith(f"got {size}; the next sizes are {below} and {above}")
+    assert str(caught.value).endswith(f"received {size}. The next sizes are {below} and {above}.")
 
 
 def test_t02_shapes_of_every_step():

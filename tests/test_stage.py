@@ -41,6 +41,12 @@ plain = partial(Stage, SimpleInferer(), intensity=as_it_is, amp=False)
 SCAN = torch.rand(1, *GRID.size, generator=torch.Generator().manual_seed(0))
 
 
+@pytest.mark.parametrize("spacing_mm", [(0, 2, 2), (2, 2), (2, 2, -1)])
+def test_spacings_that_make_no_grid_are_refused(spacing_mm):
+    with pytest.raises(InputError, match="^spacing_mm: .* three spacings above 0"):
+        Stage(WholeVolumeInferer(), spacing_mm=spacing_mm)
+
+
 def test_network_sees_the_box_alone():
     network = Logits()
     plain()(SCAN, GRID, BOX, network)

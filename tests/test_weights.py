@@ -81,18 +81,25 @@ def test_missing_relative_file_asks_for_the_root_of_the_bundle(monkeypatch, tmp_
         load_weights(network(), "models/model.pt")
 
 
+def test_weights_of_another_system_name_both_and_the_first_key(tmp_path):
+    torch.save(nn.Conv3d(1, 2, 1, bias=False).state_dict(), tmp_path / "model_roth2018.pt")
+    message = r"model_roth2018.pt: .* network of the system zhu2018; received no bias, where \(2,\) belongs"
+    with pytest.raises(InputError, match=message):
+        prepare(network(), str(tmp_path / "model_roth2018.pt"), "cpu", system="zhu2018")
+
+
 def test_missing_absolute_file_leaves_the_root_of_the_bundle_alone(tmp_path):
-    with pytest.raises(InputError, match="set 'checkpoint' to weights.$"):
+    with pytest.raises(InputError, match="'localizer_checkpoint', to weights.$"):
         load_weights(network(), str(tmp_path / "model.pt"))
 
 
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        (nn.Conv3d(1, 3, 1).state_dict(), r"bias of shape \(3,\) where \(2,\) belongs"),
-        (nn.Conv3d(1, 2, 1, bias=False).state_dict(), r"bias of shape missing where \(2,\) belongs"),
-        ({**nn.Conv3d(1, 2, 1).state_dict(), "more": torch.zeros(1)}, r"more of shape \(1,\) where nothing belongs"),
-        ({"model": nn.Conv3d(1, 2, 1).state_dict()}, "missing where"),
+        (nn.Conv3d(1, 3, 1).state_dict(), r"bias of shape \(3,\), where \(2,\) belongs"),
+        (nn.Conv3d(1, 2, 1, bias=False).state_dict(), r"no bias, where \(2,\) belongs"),
+        ({**nn.Conv3d(1, 2, 1).state_dict(), "more": torch.zeros(1)}, r"more of shape \(1,\), where nothing belongs"),
+        ({"model": nn.Conv3d(1, 2, 1).state_dict()}, "no bias, where"),
         (torch.zeros(3), "a checkpoint holds a state_dict of tensors"),
     ],
 )
@@ -118,8 +125,8 @@ def test_skipped_part_keeps_its_own_weights(tmp_path):
 @pytest.mark.parametrize(
     ("skip", "message"),
     [
-        ([], r"head.bias of shape \(8,\) where \(3,\) belongs"),
-        (["body"], r"head.bias of shape \(8,\) where \(3,\) belongs"),
+        ([], r"head.bias of shape \(8,\), where \(3,\) belongs"),
+        (["body"], r"head.bias of shape \(8,\), where \(3,\) belongs"),
         (["hea"], "skip: a part of the network is one of body, head; received 'hea'"),
     ],
 )

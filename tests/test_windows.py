@@ -17,6 +17,7 @@ from bundle.cascade.windows import (
     starts_by_step,
     starts_by_tile,
 )
+from bundle.errors import InputError
 
 IMAGE = torch.rand(1, 1, 23, 17, 11, generator=torch.Generator().manual_seed(0))
 # One inferer of every kind for IMAGE: windows that fit, windows larger than an axis, tiles apart and overlapping.
@@ -297,6 +298,12 @@ def test_steps_and_strides_that_leave_gaps_are_refused():
         starts_by_step(20, 5, 6)
     with pytest.raises(ValueError, match="leaves gaps"):
         TileInferer((5, 4, 6), halo=3, stride=(6, 4, 6))
+
+
+@pytest.mark.parametrize("step", [(0, 4, 4), (4, 9, 4)])
+def test_steps_of_nothing_or_beyond_the_window_name_their_key(step):
+    with pytest.raises(InputError, match=r"^step: .*\(8, 8, 8\); received .*Write"):
+        WindowInferer((8, 8, 8), step=step)
 
 
 def test_more_than_one_volume_is_refused():

@@ -110,7 +110,7 @@ def test_t10_the_lowest_level_of_a_window_is_one_voxel_deep():
 
 def test_t10_five_poolings_of_a_window_16_voxels_deep_are_refused():
     network = on_meta(MultitaskDenseUNet, widths=(2,) * 6, encoder_convs=(2, 2, 3, 3, 3, 4))
-    with pytest.raises(ValueError, match=r"5 poolings .* multiples of 32 voxels, got \(64, 64, 16\)"):
+    with pytest.raises(ValueError, match=r"5 poolings .* multiples of 32 voxels; received \(64, 64, 16\)"):
         network(torch.zeros(1, 1, *WINDOW, device="meta"))
 
 

@@ -73,6 +73,9 @@ class Stage:
     ) -> None:
         if activation not in _ACTIVATIONS:
             raise ValueError(f"activation must be one of {sorted(_ACTIVATIONS)}, got {activation!r}")
+        if spacing_mm is not None and not (len(spacing_mm) == 3 and min(spacing_mm) > 0):
+            rule = "the grid of a stage has three spacings above 0, along X, Y and Z"
+            raise bad_input("spacing_mm", rule, list(spacing_mm), "Write [2, 2, 2], for example.")
         self.inferer = inferer
         self.spacing_mm = None if spacing_mm is None else tuple(spacing_mm)
         self.downsample = downsample

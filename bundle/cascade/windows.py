@@ -12,6 +12,7 @@ import torch
 from monai.inferers import Inferer
 from torch.nn.functional import pad
 
+from bundle.errors import bad_input
 from bundle.geometry import Box, Size, as_size
 
 Starts = tuple[list[int], list[int], list[int]]
@@ -114,6 +115,9 @@ class WindowInferer(Inferer):
             raise ValueError(f"padding_mode must be 'replicate' or 'constant', got {padding_mode!r}")
         self.roi_size = as_size(roi_size)
         self.step = None if step is None else as_size(step)
+        if self.step and any(not 1 <= s <= n for s, n in zip(self.step, self.roi_size)):
+            rule = f"from window to window there are 1 voxel or more, and no gaps between windows of {self.roi_size}"
+            raise bad_input("step", rule, self.step, "Write a quarter of the window, for example.")
         self.count = count
         self.merge = merge
         self.batch = batch
@@ -163,7 +167,8 @@ class TileInferer(Inferer):
         self.stride = self.output_size if stride is None else as_size(stride)
         self.batch = batch
         if any(s > n for s, n in zip(self.stride, self.output_size)):
-            raise ValueError(f"a stride beyond the tile leaves gaps, got {self.stride} for tiles of {self.output_size}")
+            rule = f"a stride beyond the tile leaves gaps, here of {self.output_size} voxels"
+            raise bad_input("stride", rule, self.stride, "Write the size of the tile, or less.")
 
     def starts(self, size: Sequence[int]) -> Starts:
         """Return where the output tiles start along each axis of a volume of ``size``."""

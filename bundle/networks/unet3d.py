@@ -9,6 +9,8 @@ import torch
 from monai.networks.blocks import Convolution
 from torch import nn
 
+from bundle.errors import bad_input
+
 INSTANCE = ("instance", {"affine": True})
 
 
@@ -59,7 +61,8 @@ class UNet3d(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return logits (B, N, X, Y, Z) for (B, C, X, Y, Z) whose axes are multiples of ``divisor``."""
         if any(n % self.divisor for n in x.shape[2:]):
-            raise ValueError(f"the axes must be multiples of {self.divisor} voxels, got {tuple(x.shape[2:])}")
+            rule = f"windows and patches are multiples of {self.divisor} voxels along each axis"
+            raise bad_input("patch_size", rule, tuple(x.shape[2:]), "Choose another size.")
         skips = []
         for level, convs in enumerate(self.encoder):
             x = convs(self.pool(x) if level else x)

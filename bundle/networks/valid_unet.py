@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from bundle.errors import bad_input
 from bundle.geometry import Box, as_size
 from bundle.networks.init import initialised
 
@@ -61,7 +62,7 @@ class ValidUNet(nn.Module):
         """Return logits (B, N, X - 88, Y - 88, Z - 88) for the middle of ``x`` (B, C, X, Y, Z).
 
         Raises:
-            ValueError: an axis that leaves no output or that the poolings don't divide.
+            InputError: an axis that leaves no output or that the poolings don't divide.
         """
         _check_size(x.shape[2:])
         skips: list[Tensor] = []
@@ -105,7 +106,5 @@ def _check_size(size: Sequence[int]) -> None:
         return
     below = tuple(max(_SHORTEST, n - (n - _SHORTEST) % _POOLED) for n in size)
     above = tuple(max(_SHORTEST, n + (_SHORTEST - n) % _POOLED) for n in size)
-    raise ValueError(
-        f"each axis of the input must have {_SHORTEST} voxels or a multiple of {_POOLED} more, got {tuple(size)}; "
-        f"the next sizes are {below} and {above}"
-    )
+    rule = f"tiles and patches have {_SHORTEST} voxels or a multiple of {_POOLED} more along each axis"
+    raise bad_input("patch_size", rule, tuple(size), f"The next sizes are {below} and {above}.")

@@ -12,18 +12,26 @@ from bundle.errors import bad_input
 from bundle.files import replacing
 
 
-def prepare(network: nn.Module, path: str | None, device: torch.device | str, skip: Sequence[str] = ()) -> nn.Module:
+def prepare(
+    network: nn.Module,
+    path: str | None,
+    device: torch.device | str,
+    skip: Sequence[str] = (),
+    system: str | None = None,
+) -> nn.Module:
     """Return ``network`` with the weights at ``path``, on ``device``, in the memory layout that convolves fastest.
 
-    ``skip`` is that of :func:`load_weights`.
+    ``skip`` and ``system`` are those of :func:`load_weights`.
     """
-    network = load_weights(network, path, skip).to(device)
+    network = load_weights(network, path, skip, system).to(device)
     if any(weight.ndim == 4 for weight in network.parameters()):  # convolutions in two dimensions have another layout
         return network
     return network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
 
-def load_weights(network: nn.Module, path: str | None, skip: Sequence[str] = ()) -> nn.Module:
+def load_weights(
+    network: nn.Module, path: str | None, skip: Sequence[str] = (), system: str | None = None
+) -> nn.Module:
     """Load a raw ``state_dict`` into ``network``, every key and shape matching, and return the network.
 
     Half-precision weights are widened to the network's own type. Without a ``path`` the network stays as it is.
@@ -33,6 +41,7 @@ def load_weights(network: nn.Module, path: str | None, skip: Sequence[str] = ())
         path: file of the weights.
         skip: parts of the network that keep the weights they have, by the beginning of their keys: ``score`` to go on
             with other classes (Roth 2018, sec. 4.1, fine-tuning).
+        system: whose network it is, to name it where the weights don't fit.
 
     Raises:
         InputError: no such file, not a state_dict of tensors, the first key that doesn't fit, or a part to skip that
@@ -45,14 +54,16 @@ def load_weights(network: nn.Module, path: str | None, skip: Sequence[str] = ())
         if not _skipped(own, [prefix]):
             parts = ", ".join(dict.fromkeys(key.split(".")[0] for key in own))
             raise bad_input("skip", f"a part of the network is one of {parts}", repr(prefix), "Correct the name.")
-    weights = _read_tensors(path)
+    weights = _read_tensors(path, system)
     weights = {key: value for key, value in weights.items() if key not in _skipped(weights, skip)}
     expected = {key: tuple(value.shape) for key, value in own.items() if key not in _skipped(own, skip)}
     found = {key: tuple(value.shape) for key, value in weights.items() if isinstance(value, torch.Tensor)}
     for key in sorted(expected.keys() | found.keys()):
         if expected.get(key) != found.get(key):
-            received = f"{key} of shape {found.get(key, 'missing')} where {expected.get(key, 'nothing')} belongs"
-            raise bad_input(path, "weights must fit the network", received, "Use the network_def they were made with.")
+            held = f"{key} of shape {found[key]}" if key in found else f"no {key}"
+            received = f"{held}, where {expected.get(key, 'nothing')} belongs"
+            remedy = "Use weights of this system, or the overlay and the network_def they were trained with."
+            raise bad_input(path, f"weights must fit the network{_of(system)}", received, remedy)
     network.load_state_dict(own | weights)
     return network
 
@@ -82,17 +93,21 @@ def publish_weights(sources: Sequence[str | Path], target: str | Path) -> None:
         torch.save(halves, temporary)
 
 
+def _of(system: str | None) -> str:
+    return "" if system is None else f" of the system {system}"
+
+
 def _skipped(keys: Iterable[str], skip: Sequence[str]) -> set[str]:
     """Return those of ``keys`` that are, or lie below, one of the names in ``skip``."""
     return {key for key in keys if any(key == name or key.startswith(name + ".") for name in skip)}
 
 
-def _read_tensors(path: str) -> dict[str, torch.Tensor]:
+def _read_tensors(path: str, system: str | None = None) -> dict[str, torch.Tensor]:
     if not Path(path).is_file():
-        remedy = "Train first, or set 'checkpoint' to weights."
+        remedy = "Train first, or set 'checkpoint', for a first stage 'localizer_checkpoint', to weights."
         if not Path(path).is_absolute():
             remedy += f" If {Path.cwd()} is not the root of the bundle, set 'bundle_root' to that."
-        raise bad_input(path, "the checkpoint must be a file", "none", remedy)
+        raise bad_input(path, f"the checkpoint{_of(system)} must be a file", "none", remedy)
     try:
         return dict(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # torch raises many types for a damaged or foreign file

@@ -9,6 +9,8 @@ import torch
 from monai.networks.blocks import Convolution
 from torch import Tensor, nn
 
+from bundle.errors import bad_input
+
 SKELETON_HEAD = ("training", "always", "none")
 
 
@@ -88,10 +90,8 @@ class MultitaskDenseUNet(nn.Module):
         """
         if any(n % self.divisor for n in x.shape[2:]):
             pools = len(self.up)
-            raise ValueError(
-                f"a network of {pools} poolings needs axes that are multiples of {self.divisor} voxels, "
-                f"got {tuple(x.shape[2:])}; choose another window, or fewer widths"
-            )
+            rule = f"a network of {pools} poolings needs axes that are multiples of {self.divisor} voxels"
+            raise bad_input("window", rule, tuple(x.shape[2:]), "Choose another window, or fewer widths.")
         skips = []
         for level, block in enumerate(self.encoder):
             x = block(self.pool(x) if level else x)

@@ -77,7 +77,7 @@ def _check_weights(parser: ConfigParser, key: str) -> None:
     if path is None:
         return
     skip = parser.get_parsed_content(f"{key}#skip") if f"{key}#skip" in parser else ()
-    load_weights(parser.get_parsed_content(f"{key}#network"), path, skip)
+    load_weights(parser.get_parsed_content(f"{key}#network"), path, skip, parser.get_parsed_content("system"))
 
 
 def _check_device(parser: ConfigParser) -> None:
