@@ -19,12 +19,14 @@ EXIT_BAD_INPUT = 2
 
 DEMO_FOLDER = Path("demo")
 
+_HELP = {"help_option_names": ["-h", "--help"]}
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=_HELP,
     help="Find and segment the pancreas in abdominal CT. For research, not for diagnosis.",
     epilog="`python -m bundle COMMAND --help` explains a command.",
 )
@@ -297,16 +299,18 @@ def _forward(context: typer.Context, module: str, functions: dict[str, str], gro
         functions: command name to function name.
         group: the commands keep their names, even if there is one only.
     """
-    commands = typer.Typer(no_args_is_help=group, add_completion=False, pretty_exceptions_enable=False)
+    commands = typer.Typer(
+        no_args_is_help=group, add_completion=False, pretty_exceptions_enable=False, context_settings=_HELP
+    )
     loaded = import_module(module)
     for name, function in functions.items():
         if not hasattr(loaded, function):
             raise bad_input(name, "the command exists", f"no {module}.{function}", "Update the bundle.")
         commands.command(name)(getattr(loaded, function))
     if group:
-        commands.callback()(_group)
+        commands.callback(help=context.command.help)(_group)
     commands(args=context.args, prog_name=f"{PROGRAM} {context.info_name}")
 
 
 def _group() -> None:
-    """Commands on anatomies."""
+    """Typer's place for the help of a group."""

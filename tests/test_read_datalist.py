@@ -38,6 +38,12 @@ def test_a_case_without_patient_is_its_own_patient(tmp_path):
     assert load_datalist(root, "validation")[0]["patient"] == "p2"
 
 
+def test_a_patient_who_trains_and_validates_is_warned_of(tmp_path, caplog):
+    root = dataset(tmp_path / "d", training=[case(1, "ann"), case(2, "bob")], validation=[case(3, "ann")])
+    assert len(load_datalist(root, "validation")) == 1
+    assert "in training and in validation are the patients ann;" in caplog.text
+
+
 def test_without_validation_the_training_cases_are_split_by_patient(tmp_path):
     root = dataset(tmp_path / "d", training=[case(n, f"patient{n // 2}") for n in range(10)])
     training = load_datalist(root, "training", validation_share=0.4, seed=3)

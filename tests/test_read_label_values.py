@@ -36,6 +36,17 @@ def test_a_name_that_is_no_class_is_refused_with_the_remedy(tmp_path):
     assert 'label_values, for example to {"0": "background", "1": "pancreas", "2": "pancreas"}' in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("names", "proposal"),
+    [({"1": "pancras"}, '{"1": "pancreas"}'), ({"1": "gut", "2": "lung"}, '{"1": "background", "2": "pancreas"}')],
+)
+def test_the_proposed_label_values_hold_a_class(tmp_path, names, proposal):
+    with pytest.raises(InputError) as caught:
+        label_classes(write(tmp_path, names), None, CLASSES)
+    assert proposal in str(caught.value)
+    label_classes(tmp_path, json.loads(proposal), CLASSES)
+
+
 def test_other_names_count_as_background_unless_they_are_classes(tmp_path):
     write(tmp_path, {"1": "pancreas", "2": "Stomach", "3": "left kidney"})
     others = ("stomach", "liver", "left_kidney")
@@ -49,7 +60,7 @@ def test_a_name_that_is_neither_a_class_nor_another_is_refused(tmp_path):
 
 
 def test_others_alone_are_no_foreground(tmp_path):
-    with pytest.raises(InputError, match="a class other than background"):
+    with pytest.raises(InputError, match="one of the classes pancreas, left_kidney.*Correct classes, or set"):
         label_classes(write(tmp_path, {"1": "stomach"}), None, CLASSES, ("stomach",))
 
 
@@ -63,7 +74,7 @@ def test_given_label_values_win(tmp_path):
     [
         ({"1": "liver"}, "'liver' for value 1"),
         ({"one": "pancreas"}, "maps integers to class names"),
-        ({"1": "background"}, "a class other than background"),
+        ({"1": "background"}, "stands for one of the classes"),
     ],
 )
 def test_label_values_that_make_no_sense_are_refused(tmp_path, label_values, message):

@@ -32,7 +32,7 @@ def key_problems(configuration: Configuration) -> list[str]:
     Nothing is loaded and nothing is computed. Keys of an overlay that this run doesn't need are known by the bundle's
     own configurations, so that one overlay serves training and inference.
     """
-    problems = [*_unknown_in_files(configuration), *_unknown_settings(configuration)]
+    problems = [*_unknown_in_files(configuration), *_unknown_settings(configuration), *_stage_problems(configuration)]
     if problems:
         return problems
     parser = configuration.parser()
@@ -48,6 +48,14 @@ def key_problems(configuration: Configuration) -> list[str]:
 def roots(run_id: str) -> tuple[str, ...]:
     """Return the keys that MONAI evaluates when it runs ``run_id``."""
     return ("initialize", run_id, "finalize")
+
+
+def _stage_problems(configuration: Configuration) -> Iterator[str]:
+    content = configuration.merged
+    if content.get("stage") == "localizer" and content.get("localizer", "") is None:
+        rule = "a system whose localizer is trained has one"
+        remedy = "Leave train_localizer.json out: train.json trains the one stage."
+        yield str(bad_input("train_localizer.json", rule, f"{content.get('system')}, which has none", remedy))
 
 
 def _unknown_in_files(configuration: Configuration) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,8 @@ from typing import Any
 import torch
 
 from bundle.errors import InputError, bad_input
+
+_LOGGER = logging.getLogger(__name__)
 
 DATASET_FILE = "dataset.json"
 SECTIONS = ("training", "validation", "test")
@@ -43,6 +46,8 @@ def load_datalist(
     if section not in SECTIONS:
         raise bad_input("section", f"a section is one of {', '.join(SECTIONS)}", repr(section), "Correct the name.")
     source, content = _load_dataset_file(Path(dataset_dir))
+    if section == "validation" and content.get("validation"):
+        _warn_of_shared_patients(source, content)
     if section == "test" or content.get("validation"):
         return _entries(source, content, section)
     training, validation = split_by_patient(_entries(source, content, "training"), validation_share, seed)
@@ -141,6 +146,20 @@ def _entries(source: Path, content: dict[str, Any], section: str, labelled: bool
             "Correct the paths, which are relative to dataset.json, or copy the files there.",
         )
     return entries
+
+
+def _warn_of_shared_patients(source: Path, content: dict[str, Any]) -> None:
+    if shared := sorted(_patients(source, content, "training") & _patients(source, content, "validation")):
+        _LOGGER.warning(
+            "%s: in training and in validation are the patients %s; scores of the validation say little about others",
+            source,
+            _some(shared),
+        )
+
+
+def _patients(source: Path, content: dict[str, Any], section: str) -> set[str]:
+    listed = content.get(section)
+    return {_entry(source, section, item, False)["patient"] for item in listed} if isinstance(listed, list) else set()
 
 
 def _entry(source: Path, section: str, item: Any, labelled: bool) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from bundle.errors import bad_input
@@ -49,9 +50,9 @@ def label_classes(
     if not any(mapping.values()):
         raise bad_input(
             source,
-            "a label value stands for a class other than background",
+            f"a label value stands for one of the classes {', '.join(classes[1:])}",
             repr(names),
-            'Set label_values, for example to {"0": "background", "1": "pancreas"}.',
+            f'Correct classes, or set label_values, for example to {{"0": "background", "1": "{classes[-1]}"}}.',
         )
     return mapping
 
@@ -73,12 +74,16 @@ def _words(name: str) -> tuple[str, ...]:
 
 
 def _remedy(names: Mapping[int, str], index_of: Mapping[tuple[str, ...], int], classes: Sequence[str]) -> str:
-    """Propose a mapping: the names that are classes, tumours as the pancreas they lie in, the rest as background."""
+    """Propose a mapping: the names that are classes or nearly, tumours as the pancreas they lie in, else background."""
+    pairs = {value: classes[index_of.get(_words(name), _likely_class(name, classes))] for value, name in names.items()}
+    if all(name == classes[0] for name in pairs.values()) and len(classes) > 1:
+        pairs[max(pairs)] = classes[1]
+    proposal = ", ".join(f'"{value}": "{name}"' for value, name in pairs.items())
+    return f"Set label_values, for example to {{{proposal}}}."
+
+
+def _likely_class(name: str, classes: Sequence[str]) -> int:
+    if close := get_close_matches(name.lower(), classes, n=1, cutoff=0.8):
+        return classes.index(close[0])
     lesions = {"cancer", "tumor", "tumour", "lesion", "cyst"}
-    pairs = []
-    for value, name in names.items():
-        index = index_of.get(_words(name))
-        if index is None:
-            index = 1 if lesions & set(_words(name)) and len(classes) > 1 else 0
-        pairs.append(f'"{value}": "{classes[index]}"')
-    return "Set label_values, for example to {" + ", ".join(pairs) + "}."
+    return 1 if lesions & set(_words(name)) and len(classes) > 1 else 0
