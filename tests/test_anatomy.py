@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 from pathlib import Path
@@ -152,11 +153,36 @@ def test_wrong_labels_are_refused(tmp_path, names, message):
         read_anatomy(path)
 
 
-@pytest.mark.parametrize(("scale", "volume"), [(0.5, "1.3 ml"), (4, "655.4 ml")])
-def test_impossible_volumes_are_refused(tmp_path, scale, volume):
-    path = save(tmp_path / "a.nii.gz", small_map(), np.diag([2 * scale, 2 * scale, 4 * scale, 1]), NAMES)
+@pytest.mark.parametrize(("spacing_mm", "volume"), [((1, 1, 2), "1.3 ml"), ((8, 8, 10), "409.6 ml")])
+def test_impossible_volumes_are_refused(tmp_path, spacing_mm, volume):
+    path = save(tmp_path / "a.nii.gz", small_map(), np.diag([*spacing_mm, 1]), NAMES)
     with pytest.raises(InputError, match="a pancreas has 5-300 ml; received " + volume):
         read_anatomy(path)
+
+
+def test_slices_too_far_apart_are_refused(tmp_path):
+    path = save(tmp_path / "a.nii.gz", small_map(), np.diag([2, 2, 50, 1]), NAMES)
+    with pytest.raises(InputError, match="at most 10 mm apart; received 2 x 2 x 50 mm"):
+        read_anatomy(path)
+
+
+def test_a_spacing_in_metres_is_told_from_a_small_pancreas(tmp_path):
+    path = save(tmp_path / "a.nii.gz", small_map(), np.diag([0.002, 0.002, 0.004, 1]), NAMES)
+    with pytest.raises(InputError, match="0.05 mm apart; received 0.002 x 0.002 x 0.004 mm. It may be in metres"):
+        read_anatomy(path)
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan])
+def test_an_affine_that_is_not_invertible_is_refused(tmp_path, value):
+    affine = AFFINE.copy()
+    affine[2, 2] = value
+    image = nib.Nifti1Image(small_map(), AFFINE)
+    image.header["srow_z"] = affine[2]
+    image.header["sform_code"], image.header["qform_code"] = 1, 0
+    path = tmp_path / "a.nii.gz"
+    path.write_bytes(gzip.compress(image.header.binaryblock + bytes(4) + small_map().tobytes(order="F")))
+    with pytest.raises(InputError, match="finite and invertible"):
+        read_anatomy(path, names=NAMES)
 
 
 def test_a_map_without_names_is_refused(tmp_path):
@@ -171,8 +197,15 @@ def test_a_scan_is_no_label_map(tmp_path):
 
 def test_a_file_that_is_no_image_is_refused(tmp_path):
     (tmp_path / "x.nii.gz").write_text("nothing")
-    with pytest.raises(InputError, match="NIfTI label map"):
+    with pytest.raises(InputError, match="can be read.*it may be truncated or not a NIfTI file"):
         read_anatomy(tmp_path / "x.nii.gz")
+
+
+def test_a_truncated_map_is_called_truncated(tmp_path):
+    path = save(tmp_path / "x.nii.gz", np.random.default_rng(0).integers(0, 3, (30, 20, 10)).astype(np.uint8))
+    path.write_bytes(path.read_bytes()[:900])
+    with pytest.raises(InputError, match="Copy or export it again: it may be truncated"):
+        read_anatomy(path, names=NAMES)
 
 
 def test_an_empty_folder_is_refused(tmp_path):

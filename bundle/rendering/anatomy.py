@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,14 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import torch
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
 from scipy import ndimage
 
-from bundle.errors import bad_input
+from bundle.errors import InputError, bad_input
 from bundle.files import write_nifti, write_text
 from bundle.geometry import spacing_of
+from bundle.read.checks import MIN_SPACING_MM, check_affine
 from bundle.rendering.tissue_names import LABEL_SCHEMES, tissue_of
 from bundle.rendering.tissues import Tissue
 
@@ -22,6 +26,7 @@ PANCREAS_VOLUME_ML = (5.0, 300.0)
 """Volumes of a pancreas that are taken for possible: below it is cut off, above it is another organ."""
 
 _CONTOUR_JITTER_MM = 2.0
+_READ_ERRORS = (OSError, EOFError, ValueError, KeyError, OverflowError, zlib.error, ImageFileError, HeaderDataError)
 
 
 @dataclass(frozen=True)
@@ -58,8 +63,8 @@ def read_anatomy(path: str | Path, spacing_mm: float = 1.5, names: Mapping[int, 
         names: value to structure name.
 
     Raises:
-        InputError: unreadable, not three-dimensional, a structure that no scheme knows, no pancreas, a pancreas volume
-            outside 5-300 ml, left and right exchanged.
+        InputError: see :func:`read_ras`; a structure that no scheme knows, no pancreas, a pancreas volume outside
+            5-300 ml, left and right exchanged.
     """
     path = Path(path)
     codes, native_spacing_mm = read_ras(path)
@@ -134,14 +139,26 @@ def choose_anatomies(folder: str | Path, patients: str | Sequence[str] = "") -> 
 
 
 def read_ras(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
-    """The whole-number values of a NIfTI map in RAS order, and its voxel edges in mm."""
+    """Return the whole-number values of a NIfTI map in RAS order, and its voxel edges in mm.
+
+    Raises:
+        InputError: no such file, unreadable, an affine or a spacing that no scan may have
+            (:func:`~bundle.read.checks.check_affine`), not three-dimensional, values that are no whole numbers.
+    """
     if not path.is_file():
         raise bad_input(path, "an anatomy is a file", "no file", "Check the path.")
     try:
-        image = nib.as_closest_canonical(nib.load(path))
+        image = nib.load(path)
+        if not isinstance(image, nib.Nifti1Pair):  # nibabel tells formats by their content
+            raise ValueError(f"{type(image).__name__} instead of NIfTI")
+    except _READ_ERRORS as error:
+        raise _unreadable(path, error) from error
+    _check_grid(path, image.affine)
+    try:
+        image = nib.as_closest_canonical(image)
         codes = np.asanyarray(image.dataobj)
-    except (nib.filebasedimages.ImageFileError, OSError, EOFError, ValueError) as error:
-        raise bad_input(path, "an anatomy is a NIfTI label map", str(error), "Convert it to .nii.gz.") from error
+    except _READ_ERRORS as error:
+        raise _unreadable(path, error) from error
     if codes.ndim != 3:
         raise bad_input(path, "a label map has three dimensions", f"shape {codes.shape}", "Store one map per file.")
     if not np.issubdtype(codes.dtype, np.integer):
@@ -150,6 +167,22 @@ def read_ras(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
             raise bad_input(path, "label values are whole numbers", "fractions or NaN", "Give the labels, not a scan.")
         codes = rounded.astype(np.int64)
     return codes, spacing_of(image.affine)
+
+
+def _unreadable(path: Path, error: BaseException) -> InputError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    remedy = "Copy or export it again: it may be truncated or not a NIfTI file."
+    return bad_input(path, "an anatomy is a NIfTI label map that can be read", reason, remedy)
+
+
+def _check_grid(path: Path, affine: np.ndarray) -> None:
+    spacing_mm = spacing_of(affine)
+    # A spacing of zero or NaN is no matter of units: check_affine names it.
+    if 0 < min(spacing_mm) < MIN_SPACING_MM:
+        received = " x ".join(f"{value:.4g}" for value in spacing_mm) + " mm"
+        remedy = "It may be in metres: write the spacing in millimetres."
+        raise bad_input(path, f"voxels are at least {MIN_SPACING_MM:g} mm apart", received, remedy)
+    check_affine(path, affine)
 
 
 def _stem(path: Path) -> str:
