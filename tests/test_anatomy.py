@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shutil
+from operator import attrgetter
 from pathlib import Path
 
 import nibabel as nib
@@ -144,13 +146,82 @@ def test_names_may_be_given(tmp_path):
         ({**NAMES, 6: "flux"}, "value 6 named 'flux'"),
         ({1: "spleen", 2: "pancreas"}, "value 6 without a name"),
         ({**NAMES, 2: "stomach"}, "shows the pancreas"),
-        ({1: "liver", 2: "pancreas", 6: "spleen"}, "liver lies on the right"),
+        ({1: "liver", 2: "pancreas", 6: "spleen"}, "right of the spleen; received the reverse by 40 mm"),
     ],
 )
 def test_wrong_labels_are_refused(tmp_path, names, message):
     path = save(tmp_path / "a.nii.gz", small_map(), names=names)
     with pytest.raises(InputError, match=message):
         read_anatomy(path)
+
+
+def organ_map(without: tuple[str, ...] = ()) -> tuple[np.ndarray, dict[int, str]]:
+    """RAS, 2 x 2 x 4 mm: organs as blocks where they lie in a body, and their names."""
+    places = {
+        "spleen": (4, 8, 30),
+        "kidney_left": (8, 6, 20),
+        "pancreas": (20, 16, 22),
+        "vertebrae_L1": (20, 3, 22),
+        "kidney_right": (32, 6, 20),
+        "liver": (32, 14, 30),
+        "lung_lower_lobe_left": (12, 10, 40),
+        "urinary_bladder": (20, 14, 4),
+    }
+    codes, names = np.zeros((40, 24, 48), np.uint8), {}
+    for value, (name, (x, y, z)) in enumerate(places.items(), start=1):
+        if name not in without:
+            codes[x - 4 : x + 4, y - 3 : y + 3, z - 4 : z + 4] = value
+            names[value] = name
+    return codes, names
+
+
+def test_organs_at_their_places_are_accepted(tmp_path):
+    codes, names = organ_map()
+    assert read_anatomy(save(tmp_path / "a.nii.gz", codes, names=names)).patient == "a"
+
+
+@pytest.mark.parametrize(
+    ("axis", "without", "message"),
+    [
+        (0, (), "liver lies to the right of the spleen"),
+        (0, ("spleen",), "liver lies to the right of the left kidney"),
+        (0, ("liver", "spleen"), "right kidney lies to the right of the left kidney"),
+        (0, ("liver", "kidney_left"), "right kidney lies to the right of the spleen"),
+        (1, (), "pancreas lies in front of the spine"),
+        (1, ("vertebrae_L1",), "pancreas lies in front of the left kidney"),
+        (2, (), "lungs lie above the pancreas"),
+        (2, ("lung_lower_lobe_left",), "bladder lies below the pancreas"),
+        (2, ("lung_lower_lobe_left", "urinary_bladder"), "liver lies above the left kidney"),
+    ],
+)
+def test_a_mirrored_map_is_refused(tmp_path, axis, without, message):
+    codes, names = organ_map(without)
+    path = save(tmp_path / "a.nii.gz", np.flip(codes, axis), names=names)
+    with pytest.raises(InputError, match=message + ".*Correct the affine's orientation"):
+        read_anatomy(path)
+
+
+def test_kidneys_of_exchanged_names_are_refused(tmp_path):
+    codes, names = organ_map(without=("liver", "spleen"))
+    path = save(tmp_path / "a.nii.gz", codes, names={**names, 2: "kidney_right", 5: "kidney_left"})
+    with pytest.raises(InputError, match="right kidney lies to the right of the left kidney; received .* by 48 mm"):
+        read_anatomy(path)
+
+
+def test_organs_that_a_slab_cuts_at_about_the_same_height_are_accepted(tmp_path):
+    codes = small_map()
+    codes[2:6] = np.roll(codes[2:6], 2, axis=2)  # 8 mm higher than the liver
+    names = {**NAMES, 1: "kidney_left"}
+    assert read_anatomy(save(tmp_path / "a.nii.gz", codes, names=names)).patient == "a"
+
+
+@pytest.mark.parametrize("path", sorted((DATA / "anatomy").glob("*.nii.gz")), ids=attrgetter("name"))
+def test_a_real_map_breaks_no_rule(tmp_path, path):
+    sidecar = path.with_name(path.name.replace(".nii.gz", ".json"))
+    if sidecar.is_file():
+        shutil.copy(sidecar, tmp_path)
+    nib.save(nib.load(path).slicer[::5, ::5], tmp_path / path.name)
+    assert read_anatomy(tmp_path / path.name, spacing_mm=5.0).patient == path.name.removesuffix(".nii.gz")
 
 
 @pytest.mark.parametrize(("spacing_mm", "volume"), [((1, 1, 2), "1.3 ml"), ((8, 8, 10), "409.6 ml")])

@@ -19,6 +19,7 @@ from bundle.errors import InputError, bad_input
 from bundle.files import write_nifti, write_text
 from bundle.geometry import spacing_of
 from bundle.read.checks import MIN_SPACING_MM, check_affine
+from bundle.rendering.positions import check_positions
 from bundle.rendering.tissue_names import LABEL_SCHEMES, tissue_of
 from bundle.rendering.tissues import Tissue
 
@@ -64,7 +65,7 @@ def read_anatomy(path: str | Path, spacing_mm: float = 1.5, names: Mapping[int, 
 
     Raises:
         InputError: see :func:`read_ras`; a structure that no scheme knows, no pancreas, a pancreas volume outside
-            5-300 ml, left and right exchanged.
+            5-300 ml, organs on the wrong side of each other (:data:`~bundle.rendering.positions.RULES`).
     """
     path = Path(path)
     codes, native_spacing_mm = read_ras(path)
@@ -242,18 +243,7 @@ def _check_anatomy(path: Path, tissues: np.ndarray, spacing_mm: Sequence[float])
     if not low <= volume_ml <= high:
         rule = f"a pancreas has {low:g}-{high:g} ml"
         raise bad_input(path, rule, f"{volume_ml:.1f} ml", "Check the label's value and the voxel spacing.")
-    liver_x, left_x = _mean_x(tissues, Tissue.LIVER), _mean_x(tissues, Tissue.SPLEEN, Tissue.KIDNEY_LEFT)
-    if liver_x is not None and left_x is not None and liver_x <= left_x:
-        received = f"liver {(left_x - liver_x) * spacing_mm[0]:.0f} mm to the left of spleen or left kidney"
-        raise bad_input(path, "the liver lies on the right", received, "Correct the affine's orientation.")
-
-
-def _mean_x(tissues: np.ndarray, *choices: Tissue) -> float | None:
-    for tissue in choices:
-        counts = np.count_nonzero(tissues == tissue, axis=(1, 2))
-        if counts.any():
-            return float(np.average(np.arange(len(counts)), weights=counts))
-    return None
+    check_positions(path, tissues, spacing_mm)
 
 
 def resample_tissues(tissues: np.ndarray, from_mm: Sequence[float], to_mm: float) -> np.ndarray:
