@@ -15,7 +15,8 @@ import pytest
 import torch
 
 from bundle.errors import InputError
-from bundle.rendering.anatomy import Anatomy, choose_anatomies, list_anatomies, patients_of, read_anatomy, write_anatomy
+from bundle.rendering.anatomy import Anatomy, choose_anatomies, list_anatomies, read_anatomy, write_anatomy
+from bundle.rendering.sidecar import read_names, read_patients
 from bundle.rendering.tissue_names import LABEL_SCHEMES, tissue_of
 from bundle.rendering.tissues import CLASSES, Tissue
 
@@ -122,7 +123,7 @@ def test_writing_and_reading_gives_the_same_anatomy(tmp_path):
     write_anatomy(anatomy, tmp_path / "out" / "c.nii.gz")
     again = read_anatomy(tmp_path / "out" / "c.nii.gz", 1.5)
     assert torch.equal(again.tissues, anatomy.tissues)
-    assert again.patients == patients_of(tmp_path / "out" / "c.nii.gz") == ("anna", "berta")
+    assert again.patients == read_patients(tmp_path / "out" / "c.nii.gz") == ("anna", "berta")
 
 
 def test_a_written_anatomy_leaves_no_half_file(tmp_path):
@@ -259,6 +260,33 @@ def test_an_affine_that_is_not_invertible_is_refused(tmp_path, value):
 def test_a_map_without_names_is_refused(tmp_path):
     with pytest.raises(InputError, match="structures of a label map have names"):
         read_anatomy(save(tmp_path / "x.nii.gz", small_map()))
+
+
+@pytest.mark.parametrize("names", [{"labels": {"pancreas": 2, "liver": 6}}, {"pancreas": 2, "liver": 6}])
+def test_names_may_come_before_their_values(tmp_path, names):
+    (tmp_path / "x.json").write_text(json.dumps(names))
+    assert read_names(tmp_path / "x.nii.gz") == {2: "pancreas", 6: "liver"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"labels": ["pancreas"]}', "names are given by label value; received a list as labels"),
+        (b'{"labels": {"pancreas": "gland"}}', "names are given by label value; received invalid literal"),
+        (b'["pancreas"]', "names are given as a JSON object; received a list"),
+        (b'{"1": "pancr', "names are given as JSON; received Unterminated string"),
+        ('{"1": "pancréas"}'.encode("latin-1"), "names are given in UTF-8"),
+    ],
+)
+def test_a_sidecar_of_another_form_is_named(tmp_path, content, message):
+    (tmp_path / "x.json").write_bytes(content)
+    with pytest.raises(InputError, match="x.json: " + message):
+        read_names(tmp_path / "x.nii.gz")
+
+
+def test_a_sidecar_of_patients_only_leaves_the_names_to_the_scheme(tmp_path):
+    path = save(tmp_path / "gibson_07.nii.gz", small_map(), names={"patients": ["anna"]})
+    assert read_anatomy(path).patient == "anna"
 
 
 def test_a_scan_is_no_label_map(tmp_path):

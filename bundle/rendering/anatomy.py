@@ -20,6 +20,7 @@ from bundle.files import write_nifti, write_text
 from bundle.geometry import spacing_of
 from bundle.read.checks import MIN_SPACING_MM, check_affine
 from bundle.rendering.positions import check_positions
+from bundle.rendering.sidecar import read_names, read_patients, sidecar_path
 from bundle.rendering.tissue_names import LABEL_SCHEMES, tissue_of
 from bundle.rendering.tissues import Tissue
 
@@ -59,22 +60,23 @@ def read_anatomy(path: str | Path, spacing_mm: float = 1.5, names: Mapping[int, 
 
     Args:
         path: the label map. Its structures are named by the first of: ``names``; a file beside it with suffix .json,
-            {"value": "name"} or {"labels": {"value": "name"}, "patients": [...]}; a known scheme, by the file's prefix.
+            {"value": "name"} or {"labels": {"value": "name"}, "patients": [...]}, where {"name": value} will do, too;
+            a known scheme, by the file's prefix.
         spacing_mm: edge of the cubic voxel of the result.
         names: value to structure name.
 
     Raises:
-        InputError: see :func:`read_ras`; a structure that no scheme knows, no pancreas, a pancreas volume outside
-            5-300 ml, organs on the wrong side of each other (:data:`~bundle.rendering.positions.RULES`).
+        InputError: see :func:`read_ras` and :mod:`~bundle.rendering.sidecar`; a structure that no scheme knows, no
+            pancreas, a pancreas volume outside 5-300 ml, organs on the wrong side of each other
+            (:data:`~bundle.rendering.positions.RULES`).
     """
     path = Path(path)
     codes, native_spacing_mm = read_ras(path)
-    sidecar = _read_sidecar(path)
-    value_names = names or _names_in(sidecar) or _names_of_scheme(path)
+    value_names = names or read_names(path) or _names_of_scheme(path)
     tissues = _to_tissues(path, codes, value_names)
     _check_anatomy(path, tissues, native_spacing_mm)
     tissues = resample_tissues(tissues, native_spacing_mm, spacing_mm)
-    return Anatomy(torch.from_numpy(tissues), float(spacing_mm), "+".join(patients_of(path)))
+    return Anatomy(torch.from_numpy(tissues), float(spacing_mm), "+".join(read_patients(path)))
 
 
 def write_anatomy(anatomy: Anatomy, path: str | Path) -> None:
@@ -87,7 +89,7 @@ def write_anatomy(anatomy: Anatomy, path: str | Path) -> None:
         "patients": list(anatomy.patients),
         "labels": {str(tissue.value): tissue.name.lower() for tissue in Tissue},
     }
-    write_text(json.dumps(sidecar, indent=1) + "\n", _sidecar_path(path))
+    write_text(json.dumps(sidecar, indent=1) + "\n", sidecar_path(path))
     write_nifti(anatomy.tissues.cpu().numpy(), np.diag([anatomy.spacing_mm] * 3 + [1.0]), path)
 
 
@@ -106,12 +108,6 @@ def list_anatomies(directory: str | Path) -> list[Path]:
     return paths
 
 
-def patients_of(path: str | Path) -> tuple[str, ...]:
-    """Everyone whose anatomy is part of a label map, without reading the map."""
-    path = Path(path)
-    return tuple(_read_sidecar(path).get("patients") or [_stem(path)])
-
-
 def choose_anatomies(folder: str | Path, patients: str | Sequence[str] = "") -> list[Path]:
     """The label maps in a folder all of whose patients are listed, sorted by name.
 
@@ -127,7 +123,7 @@ def choose_anatomies(folder: str | Path, patients: str | Sequence[str] = "") -> 
     wanted = {name.strip() for name in names if name.strip()}
     if not wanted:
         return paths
-    known = {path: set(patients_of(path)) for path in paths}
+    known = {path: set(read_patients(path)) for path in paths}
     everyone = set().union(*known.values())
     if wanted - everyone:
         rule, received = f"patients are among {', '.join(sorted(everyone))}", ", ".join(sorted(wanted - everyone))
@@ -186,35 +182,11 @@ def _check_grid(path: Path, affine: np.ndarray) -> None:
     check_affine(path, affine)
 
 
-def _stem(path: Path) -> str:
-    return path.name.removesuffix(".gz").removesuffix(".nii")
-
-
-def _sidecar_path(path: Path) -> Path:
-    return path.with_name(f"{_stem(path)}.json")
-
-
-def _read_sidecar(path: Path) -> dict:
-    sidecar = _sidecar_path(path)
-    if not sidecar.is_file():
-        return {}
-    try:
-        content = json.loads(sidecar.read_text())
-    except json.JSONDecodeError as error:
-        raise bad_input(sidecar, "names are given as JSON", str(error), 'Write {"1": "pancreas", ...}.') from error
-    return content if isinstance(content, dict) else {}
-
-
-def _names_in(sidecar: Mapping) -> dict[int, str]:
-    labels = sidecar.get("labels", sidecar)
-    return {int(value): str(name) for value, name in labels.items() if str(value).isdigit()}
-
-
 def _names_of_scheme(path: Path) -> Mapping[int, str]:
     for prefix, scheme in LABEL_SCHEMES.items():
         if path.name.lower().startswith(prefix):
             return scheme
-    remedy = f'Write {_sidecar_path(path).name} beside it: {{"1": "pancreas", ...}}.'
+    remedy = f'Name them in {sidecar_path(path).name} beside it: {{"1": "pancreas", ...}}.'
     raise bad_input(path, "the structures of a label map have names", "no names", remedy)
 
 
