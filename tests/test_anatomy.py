@@ -289,6 +289,25 @@ def test_a_sidecar_of_patients_only_leaves_the_names_to_the_scheme(tmp_path):
     assert read_anatomy(path).patient == "anna"
 
 
+@pytest.mark.parametrize("name", ["../x/p1", "/p1", "a\\b", "..", ".p1", ""])
+def test_a_patients_name_is_no_path(tmp_path, name):
+    (tmp_path / "x.json").write_text(json.dumps({"patients": [name]}))
+    with pytest.raises(InputError, match="x.json: a patient's name is no path"):
+        read_patients(tmp_path / "x.nii.gz")
+
+
+def test_one_patient_may_be_given_as_text(tmp_path):
+    (tmp_path / "x.json").write_text(json.dumps({"patients": "p1"}))
+    assert read_patients(tmp_path / "x.nii.gz") == ("p1",)
+
+
+@pytest.mark.parametrize("patients", [[1], {"p1": 1}, 7])
+def test_patients_that_are_no_names_are_refused(tmp_path, patients):
+    (tmp_path / "x.json").write_text(json.dumps({"patients": patients}))
+    with pytest.raises(InputError, match="x.json: patients is a list of names"):
+        read_patients(tmp_path / "x.nii.gz")
+
+
 def test_a_scan_is_no_label_map(tmp_path):
     with pytest.raises(InputError, match="whole numbers"):
         read_anatomy(save(tmp_path / "x.nii.gz", small_map() + np.float32(0.5), names=NAMES))

@@ -177,3 +177,11 @@ def test_building_writes_each_patient_on_each_donor_and_goes_on_where_it_was(tmp
     assert paths[1].stat().st_mtime_ns == before
     with pytest.raises(InputError, match="a donor is one of berta"):
         build_composites(source, output, SPACING_MM, donors=["carla"])
+
+
+def test_two_maps_of_one_patient_are_refused(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.nii.gz").touch()
+        (tmp_path / f"{name}.json").write_text(json.dumps({"patients": ["berta"]}))
+    with pytest.raises(InputError, match="b.nii.gz: a patient has one map; received another of berta, a.nii.gz"):
+        build_composites(tmp_path, tmp_path / "out")

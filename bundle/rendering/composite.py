@@ -15,6 +15,7 @@ from bundle.rendering.anatomy import Anatomy, list_anatomies, read_anatomy, writ
 from bundle.rendering.body_wall import add_body_wall
 from bundle.rendering.bowel_loops import draw_bowel_loops
 from bundle.rendering.registration import register, shared_organs
+from bundle.rendering.sidecar import read_patients
 from bundle.rendering.tissues import Tissue
 from bundle.rendering.vessels import draw_vessels
 
@@ -46,9 +47,12 @@ def build_composites(
         The written and the kept maps.
 
     Raises:
-        InputError: no complete map, a donor that is none, or a map that cannot be read as an anatomy.
+        InputError: no complete map, a donor that is none, two maps of one patient, or a map that cannot be read as an
+            anatomy.
     """
-    anatomies = [read_anatomy(path, spacing_mm) for path in list_anatomies(source)]
+    sources = list_anatomies(source)
+    _check_patients(sources)
+    anatomies = [read_anatomy(path, spacing_mm) for path in sources]
     complete = {anatomy.patient: anatomy for anatomy in anatomies if is_complete(anatomy)}
     chosen = _choose_donors(source, complete, donors)
     jobs: list[tuple[str, Anatomy, Anatomy | None]] = [(name, body, None) for name, body in complete.items()]
@@ -92,6 +96,17 @@ def compose(patient: Anatomy, donor: Anatomy) -> Anatomy:
     body = registration.warp(donor.tissues, donor.spacing_mm, tuple(canvas.shape), spacing_mm)
     tissues = _merge(canvas.numpy(), body.numpy(), spacing_mm)
     return _finished(tissues, spacing_mm, f"{patient.patient}+{donor.patient}", own_portal_vein=False)
+
+
+def _check_patients(paths: Sequence[Path]) -> None:
+    """Refuse two maps of the same patients: what is written is named after these, so one would replace the other."""
+    first: dict[str, Path] = {}
+    for path in paths:
+        patient = "+".join(read_patients(path))
+        if patient in first:
+            rule, received = "a patient has one map", f"another of {patient}, {first[patient].name}"
+            raise bad_input(path, rule, received, "Remove one of them, or name another patient in its .json file.")
+        first[patient] = path
 
 
 def _choose_donors(source: str | Path, complete: dict[str, Anatomy], names: Sequence[str]) -> list[Anatomy]:

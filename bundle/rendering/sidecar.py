@@ -43,8 +43,22 @@ def read_names(path: Path) -> dict[int, str]:
 
 
 def read_patients(path: Path) -> tuple[str, ...]:
-    """Return everyone whose anatomy is part of a label map: its own name where no sidecar says."""
-    return tuple(_read(path).get("patients") or [stem_of(path)])
+    """Return everyone whose anatomy is part of a label map: its own name where no sidecar says.
+
+    Raises:
+        InputError: a sidecar that is no JSON object, or patients that are no names.
+    """
+    patients = _read(path).get("patients") or [stem_of(path)]
+    if isinstance(patients, str):
+        patients = [patients]
+    if not isinstance(patients, list) or not all(isinstance(name, str) for name in patients):
+        raise bad_input(sidecar_path(path), "patients is a list of names", repr(patients), 'Write ["p1"].')
+    for name in patients:
+        # Files are named after patients: they must stay in their folder, and not be hidden in it.
+        if not name.strip() or name.startswith(".") or set(name) & set("/\\\0"):
+            rule, remedy = "a patient's name is no path", "Write a name without slashes or a leading dot."
+            raise bad_input(sidecar_path(path), rule, repr(name), remedy)
+    return tuple(patients)
 
 
 def _read(path: Path) -> dict[str, Any]:
