@@ -115,6 +115,8 @@ def test_more_scans_leave_the_first_as_they_are(tmp_path):
         ({"count": 0}, "count: at least one"),
         ({"section": "train"}, "section: a section is one of"),
         ({"procedural_share": -0.1}, "procedural share: a share"),
+        ({"gland_share": -1.0}, "gland share: a share"),
+        ({"gland_share": 7.0}, "gland share: a share"),
     ],
 )
 def test_bad_plans_are_named(arguments, message):

@@ -126,8 +126,9 @@ def plan_scans(
         raise bad_input("section", f"a section is one of {', '.join(FOLDERS)}", section, "Choose one of them.")
     if count < 1:
         raise bad_input("count", "at least one scan is rendered", count, "Give a positive number.")
-    if not 0 <= procedural_share <= 1:
-        raise bad_input("procedural share", "a share lies between 0 and 1", procedural_share, "Correct it.")
+    for name, share in (("procedural share", procedural_share), ("gland share", gland_share)):
+        if not 0 <= share <= 1:
+            raise bad_input(name, "a share lies between 0 and 1", share, "Correct it.")
     generator = torch.Generator().manual_seed(seed)
     settings = settings or ScannerSettings()
     orders: list[ScanOrder] = []
