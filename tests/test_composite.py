@@ -185,3 +185,10 @@ def test_two_maps_of_one_patient_are_refused(tmp_path):
         (tmp_path / f"{name}.json").write_text(json.dumps({"patients": ["berta"]}))
     with pytest.raises(InputError, match="b.nii.gz: a patient has one map; received another of berta, a.nii.gz"):
         build_composites(tmp_path, tmp_path / "out")
+
+
+def test_an_output_that_is_a_file_is_refused_before_maps_are_read(tmp_path):
+    (tmp_path / "a.nii.gz").touch()
+    (tmp_path / "out").touch()
+    with pytest.raises(InputError, match="out: the output is a folder; received a file"):
+        build_composites(tmp_path, tmp_path / "out")

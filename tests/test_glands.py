@@ -61,3 +61,10 @@ def test_a_written_gland_reads_as_an_anatomy(tmp_path):
 def test_a_folder_without_masks_is_named(tmp_path):
     with pytest.raises(InputError, match="holds label maps"):
         build_glands(tmp_path, tmp_path / "glands")
+
+
+def test_an_output_that_is_a_file_is_refused_before_masks_are_read(tmp_path):
+    (tmp_path / "msd_001.nii.gz").touch()
+    (tmp_path / "glands").touch()
+    with pytest.raises(InputError, match="glands: the output is a folder; received a file"):
+        build_glands(tmp_path, tmp_path / "glands")

@@ -124,6 +124,14 @@ def test_bad_plans_are_named(arguments, message):
         plan_scans(**{"count": 1, "seed": 0, **arguments})
 
 
+@pytest.mark.parametrize(("output", "message"), [("file", "is a folder; received a file"), ("file/x", "can be made")])
+def test_an_output_that_is_no_folder_is_refused_before_rendering(tmp_path, renders, output, message):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=f"{output}: the output .*{message}"):
+        write_dataset(tmp_path / output, plan_scans(1, seed=0))
+    assert not renders
+
+
 def test_a_foreign_dataset_json_is_refused_before_rendering(tmp_path, renders):
     (tmp_path / "dataset.json").write_text("[1, 2]")
     with pytest.raises(InputError, match="an existing dataset.json can be extended"):

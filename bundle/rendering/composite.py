@@ -14,6 +14,7 @@ from bundle.errors import bad_input
 from bundle.rendering.anatomy import Anatomy, list_anatomies, read_anatomy, write_anatomy
 from bundle.rendering.body_wall import add_body_wall
 from bundle.rendering.bowel_loops import draw_bowel_loops
+from bundle.rendering.output import make_folder
 from bundle.rendering.registration import register, shared_organs
 from bundle.rendering.sidecar import read_patients
 from bundle.rendering.tissues import Tissue
@@ -47,11 +48,12 @@ def build_composites(
         The written and the kept maps.
 
     Raises:
-        InputError: no complete map, a donor that is none, two maps of one patient, or a map that cannot be read as an
-            anatomy.
+        InputError: no complete map, a donor that is none, two maps of one patient, an ``output`` that cannot be made,
+            or a map that cannot be read as an anatomy.
     """
     sources = list_anatomies(source)
     _check_patients(sources)
+    output = make_folder(output)
     anatomies = [read_anatomy(path, spacing_mm) for path in sources]
     complete = {anatomy.patient: anatomy for anatomy in anatomies if is_complete(anatomy)}
     chosen = _choose_donors(source, complete, donors)
@@ -60,7 +62,7 @@ def build_composites(
         jobs += [(f"{patient.patient}_on_{donor.patient}", patient, donor) for donor in chosen]
     paths = []
     for done, (name, patient, donor) in enumerate(jobs):
-        path = Path(output) / f"{name}.nii.gz"
+        path = output / f"{name}.nii.gz"
         if progress is not None:
             progress(done, len(jobs), name)
         if not path.exists():

@@ -17,6 +17,7 @@ from bundle.files import write_nifti, write_text
 from bundle.rendering.anatomy import read_anatomy
 from bundle.rendering.dicom_series import write_dicom_series
 from bundle.rendering.draws import chance, integer
+from bundle.rendering.output import make_folder
 from bundle.rendering.renderer import render_scan, scan_seed
 from bundle.rendering.scanner import ScannerSettings
 from bundle.rendering.tissues import CLASSES
@@ -83,10 +84,13 @@ def write_dataset(
 
     Returns:
         The path of dataset.json.
+
+    Raises:
+        InputError: ``output`` cannot be made, or holds a dataset.json that cannot be extended.
     """
-    output = Path(output)
+    output = make_folder(output)
     for name in {folder for pair in FOLDERS.values() for folder in pair} | {"facts"}:
-        (output / name).mkdir(parents=True, exist_ok=True)
+        make_folder(output / name)
     _read_list(output)  # an unreadable one must not cost an hour of rendering
     entries: dict[str, dict[str, str]] = {}
     try:

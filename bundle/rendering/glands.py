@@ -18,6 +18,7 @@ from bundle.rendering.anatomy import (
     resample_tissues,
     write_anatomy,
 )
+from bundle.rendering.output import make_folder
 from bundle.rendering.tissues import Tissue
 
 _TRUTH_BIT = 1
@@ -39,14 +40,15 @@ def build_glands(
         The written and the kept maps.
 
     Raises:
-        InputError: no folder, no mask in it, or one that cannot be read.
+        InputError: no folder, no mask in it, or one that cannot be read; an ``output`` that cannot be made.
     """
     paths = []
     sources = list_anatomies(source)
+    output = make_folder(output)
     for done, path in enumerate(sources):
         if progress is not None:
             progress(done, len(sources), path.name)
-        written = Path(output) / path.name
+        written = output / path.name
         if not written.exists():
             gland = read_gland(path, spacing_mm)
             if gland is None:
