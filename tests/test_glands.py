@@ -52,6 +52,23 @@ def test_a_mask_that_is_no_glands_size_is_left_out(tmp_path):
     assert [path.name for path in build_glands(tmp_path, tmp_path / "glands")] == ["msd_001.nii.gz"]
 
 
+def test_a_mask_that_is_left_out_is_named_with_its_volume(tmp_path, caplog):
+    path = write_mask(tmp_path / "msd_002.nii.gz", np.ones((50, 50, 50)), (2.0, 2.0, 5.0))
+    assert read_gland(path) is None
+    assert f"left out: {path}: a mask shows a gland (bit 1) of 5-300 ml; received 2500.0 ml." in caplog.text
+
+
+def test_masks_without_any_gland_are_refused(tmp_path):
+    write_mask(tmp_path / "msd_001.nii.gz", block(2))
+    with pytest.raises(InputError, match="a mask shows a gland .*; received none among 1 masks"):
+        build_glands(tmp_path, tmp_path / "glands")
+
+
+def test_a_mask_of_slices_too_far_apart_is_refused(tmp_path):
+    with pytest.raises(InputError, match="at most 10 mm apart"):
+        read_gland(write_mask(tmp_path / "msd_001.nii.gz", block(), (2.0, 2.0, 50.0)))
+
+
 def test_a_written_gland_reads_as_an_anatomy(tmp_path):
     write_mask(tmp_path / "msd_001.nii.gz", block())
     (path,) = build_glands(tmp_path, tmp_path / "glands", spacing_mm=2.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
+from bundle.errors import bad_input
 from bundle.rendering.anatomy import (
     PANCREAS_VOLUME_ML,
     Anatomy,
@@ -21,7 +23,11 @@ from bundle.rendering.anatomy import (
 from bundle.rendering.output import make_folder
 from bundle.rendering.tissues import Tissue
 
+logger = logging.getLogger(__name__)
+
 _TRUTH_BIT = 1
+_RULE = "a mask shows a gland (bit 1) of {:g}-{:g} ml".format(*PANCREAS_VOLUME_ML)
+_REMEDY = "Check the values and the voxel spacing."
 _FIRST_TURNED = 423
 _MARGIN = 3
 
@@ -34,13 +40,14 @@ def build_glands(
 ) -> list[Path]:
     """Write the pancreas of each mask (NIfTI; bit 1 is the gland) as an anatomy; those already there are kept.
 
-    Masks of more or less than a gland's volume (``PANCREAS_VOLUME_ML``) are left out: a tumour of 800 ml is none.
+    Masks of more or less than a gland's volume (``PANCREAS_VOLUME_ML``) are left out with a warning: a tumour of 800 ml
+    is none.
 
     Returns:
         The written and the kept maps.
 
     Raises:
-        InputError: no folder, no mask in it, or one that cannot be read; an ``output`` that cannot be made.
+        InputError: no folder, no mask of a gland in it, or one that cannot be read; an ``output`` that cannot be made.
     """
     paths = []
     sources = list_anatomies(source)
@@ -55,16 +62,24 @@ def build_glands(
                 continue
             write_anatomy(gland, written)
         paths.append(written)
+    if not paths:
+        raise bad_input(source, _RULE, f"none among {len(sources)} masks", _REMEDY)
     return paths
 
 
 def read_gland(path: str | Path, spacing_mm: float = 1.5) -> Anatomy | None:
-    """The pancreas of one mask in RAS order, cropped; None if its volume is not that of a gland."""
+    """Return the pancreas of one mask in RAS order, cropped; None, with a warning, if its volume is not a gland's.
+
+    Raises:
+        InputError: see :func:`~bundle.rendering.anatomy.read_ras`.
+    """
     path = Path(path)
     codes, native_mm = read_ras(path)
     mask = upright((codes & _TRUTH_BIT).astype(np.uint8), path.name) * np.uint8(Tissue.PANCREAS)
     low, high = PANCREAS_VOLUME_ML
-    if not low <= np.count_nonzero(mask) * float(np.prod(native_mm)) / 1000 <= high:
+    volume_ml = np.count_nonzero(mask) * float(np.prod(native_mm)) / 1000
+    if not low <= volume_ml <= high:
+        logger.warning("left out: %s", bad_input(path, _RULE, f"{volume_ml:.1f} ml", _REMEDY))
         return None
     box = ndimage.find_objects(mask)[0]
     padded = np.pad(mask[box], _MARGIN)
