@@ -133,7 +133,7 @@ def _learning_rates(item: Any) -> list[float]:
 def _change_learning_rates(item: Any, configured: list[float]) -> None:
     """Scale the rates of an item that was loaded, so that they begin with those that are configured now."""
     if isinstance(item, LRScheduler):
-        item.base_lrs = configured
+        item.base_lrs = [*configured]
     if not isinstance(item, Optimizer):
         return
     for group, rate, before in zip(item.param_groups, configured, _learning_rates(item)):
