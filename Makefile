@@ -47,7 +47,9 @@ $(STAMP): requirements.txt requirements-dev.txt requirements-viewer.txt
 demo: $(STAMP) ## segment a rendered scan, or INPUT=scan.nii.gz, and score it against the truth
 	$(PYTHON) -m bundle demo $(if $(INPUT),--input "$(INPUT)") --output demo
 
-test: lint types test-fast ## lint, types and every quick test
+test: $(STAMP) ## lint, types and every quick test
+	@$(MAKE) --no-print-directory -j 2 lint types
+	@$(MAKE) --no-print-directory test-fast
 
 lint: $(STAMP) ## style and import order
 	$(PYTHON) -m flake8 bundle tests
