@@ -10,6 +10,24 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from bundle.errors import bad_input
+
+
+def make_folder(folder: str | os.PathLike[str]) -> Path:
+    """Make the folder of a command's output if it is missing and return its path: before, not after, hours of work.
+
+    Raises:
+        InputError: it is a file, or cannot be made.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise bad_input(folder, "the output is a folder", "a file", "Give another --output.") from error
+    except OSError as error:
+        raise bad_input(folder, "the output folder can be made", error, "Give another --output.") from error
+    return folder
+
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:

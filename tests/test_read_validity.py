@@ -41,12 +41,12 @@ def test_voxels_are_checked_on_request(cases):
 
 
 def test_no_valid_case_is_an_error(cases):
-    with pytest.raises(InputError, match=r"; 1 are not. Correct them or leave them out:\n  - .*gone\.nii[^\n]*$"):
+    with pytest.raises(InputError, match=r"; 1 can't. Correct them or leave them out:\n  - .*gone\.nii[^\n]*$"):
         checked_scans(cases[1:2])
 
 
 def test_for_training_all_problems_come_at_once(cases):
-    with pytest.raises(InputError, match=r"(?s)2 are not.*gone\.nii.*small\.nii"):
+    with pytest.raises(InputError, match=r"(?s)2 can't.*gone\.nii.*small\.nii"):
         check_datalist(cases)
 
 

@@ -59,7 +59,11 @@ class UNet3d(nn.Module):
         self.score = nn.Conv3d(channels[0], out_channels, kernel_size=1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return logits (B, N, X, Y, Z) for (B, C, X, Y, Z) whose axes are multiples of ``divisor``."""
+        """Return logits (B, N, X, Y, Z) for (B, C, X, Y, Z) whose axes are multiples of ``divisor``.
+
+        Raises:
+            InputError: other axes.
+        """
         if any(n % self.divisor for n in x.shape[2:]):
             rule = f"windows and patches are multiples of {self.divisor} voxels along each axis"
             raise bad_input("patch_size", rule, tuple(x.shape[2:]), "Choose another size.")

@@ -87,6 +87,9 @@ class MultitaskDenseUNet(nn.Module):
         """Return logits (B, N, X, Y, Z), or {"pred": those, "skeleton": (B, 1, X, Y, Z)} where that head answers.
 
         ``x`` is (B, C, X, Y, Z), whose axes are multiples of ``divisor``; the paper's window is 64×64×16.
+
+        Raises:
+            InputError: other axes.
         """
         if any(n % self.divisor for n in x.shape[2:]):
             pools = len(self.up)

@@ -48,11 +48,12 @@ def label_classes(
             )
         mapping[value] = index_of[_words(name)]
     if not any(mapping.values()):
+        organ = next(iter(classes[1:]), "pancreas")
         raise bad_input(
             source,
             f"a label value stands for one of the classes {', '.join(classes[1:])}",
             repr(names),
-            f'Correct classes, or set label_values, for example to {{"0": "background", "1": "{classes[-1]}"}}.',
+            f'Correct classes, or set label_values, for example to {{"0": "background", "1": "{organ}"}}.',
         )
     return mapping
 

@@ -76,4 +76,4 @@ def _all_in_one(rule: str, problems: Sequence[str]) -> InputError:
     lines = "".join(f"\n  - {problem}" for problem in problems[:_PROBLEMS_SHOWN])
     more = f"\n  and {len(problems) - _PROBLEMS_SHOWN} more" if len(problems) > _PROBLEMS_SHOWN else ""
     # not by bad_input, which would make it one line
-    return InputError(f"datalist: {rule}; {len(problems)} are not. Correct them or leave them out:{lines}{more}")
+    return InputError(f"datalist: {rule}; {len(problems)} can't. Correct them or leave them out:{lines}{more}")

@@ -11,10 +11,10 @@ import torch
 from scipy import ndimage
 
 from bundle.errors import bad_input
+from bundle.files import make_folder
 from bundle.rendering.anatomy import Anatomy, list_anatomies, read_anatomy, write_anatomy
 from bundle.rendering.body_wall import add_body_wall
 from bundle.rendering.bowel_loops import draw_bowel_loops
-from bundle.rendering.output import make_folder
 from bundle.rendering.registration import register, shared_organs
 from bundle.rendering.sidecar import read_patients
 from bundle.rendering.tissues import Tissue

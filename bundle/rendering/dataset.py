@@ -13,11 +13,10 @@ from typing import Any
 import torch
 
 from bundle.errors import bad_input
-from bundle.files import write_nifti, write_text
+from bundle.files import make_folder, write_nifti, write_text
 from bundle.rendering.anatomy import read_anatomy
 from bundle.rendering.dicom_series import write_dicom_series
 from bundle.rendering.draws import chance, integer
-from bundle.rendering.output import make_folder
 from bundle.rendering.renderer import render_scan, scan_seed
 from bundle.rendering.scanner import ScannerSettings
 from bundle.rendering.tissues import CLASSES

@@ -12,6 +12,7 @@ import torch
 from scipy import ndimage
 
 from bundle.errors import bad_input
+from bundle.files import make_folder
 from bundle.rendering.anatomy import (
     PANCREAS_VOLUME_ML,
     Anatomy,
@@ -20,7 +21,6 @@ from bundle.rendering.anatomy import (
     resample_tissues,
     write_anatomy,
 )
-from bundle.rendering.output import make_folder
 from bundle.rendering.tissues import Tissue
 
 logger = logging.getLogger(__name__)

@@ -17,6 +17,7 @@ from rich.logging import RichHandler
 
 from bundle.clicks import parse_click
 from bundle.errors import InputError, bad_input, printable
+from bundle.files import make_folder
 from bundle.segmentation.configuration import DEFAULT_SYSTEM
 from bundle.segmentation.progress import Bars
 from bundle.segmentation.result_key import finished_report, remove_results, remove_unfinished, result_files
@@ -114,12 +115,7 @@ def _make_output(options: Options) -> None:
     if options.resume and options.overwrite:
         received = "both --resume and --overwrite"
         raise bad_input(output, "results that are there are kept or replaced", received, "Give one of them.")
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:
-        raise bad_input(output, "the output is a folder", "a file", "Give another --output.") from error
-    except OSError as error:
-        raise bad_input(output, "the output folder can be made", error, "Give another --output.") from error
+    make_folder(output)
 
 
 @contextmanager
