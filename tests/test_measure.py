@@ -16,6 +16,7 @@ from bundle.errors import InputError
 from bundle.measure import NAMES, measure
 from bundle.measure.attenuation import ball
 from bundle.measure.gland import cut_out
+from bundle.measure.isotropic import signed_distance
 
 Shape = Callable[[np.ndarray], np.ndarray]
 
@@ -131,6 +132,19 @@ def test_capsule_of_known_length_and_calibre(grid, direction):
     assert found["length_mm"] == pytest.approx(80, abs=2)
     assert found["mean_calibre_mm"] == pytest.approx(16, rel=0.06)
     assert found["max_calibre_mm"] == pytest.approx(16, rel=0.09)
+
+
+def test_more_than_any_gland_is_measured_on_a_coarser_grid(monkeypatch):
+    # 2.4 litres, so that the grid is 1.7 mm.
+    steps_mm = []
+    monkeypatch.setattr(
+        "bundle.measure.centre_line.signed_distance",
+        lambda inside, affine, step_mm: steps_mm.append(step_mm) or signed_distance(inside, affine, step_mm),
+    )
+    found = measure(voxels(capsule(360, 50), GRIDS["3 mm"], (366, 106, 106)))
+    assert steps_mm == [pytest.approx((found["volume_ml"] / 500) ** (1 / 3))]
+    assert found["length_mm"] == pytest.approx(360, abs=6)
+    assert found["mean_calibre_mm"] == pytest.approx(100, rel=0.04)
 
 
 @on_every_grid

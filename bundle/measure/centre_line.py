@@ -15,6 +15,8 @@ from bundle.measure.isotropic import Field, signed_distance
 
 STEP_MM = 1.0
 SMOOTHING_MM = 4.0
+LARGEST_ML = 500.0
+"""More than any gland: what has more is seen on a coarser grid, so that a mask gone astray doesn't take minutes."""
 
 _END = 1.5  # what is cut off a skeleton's end, in depths: just more than a branch into the edge of a blunt end
 _SLACK_MM = 2.0
@@ -59,22 +61,24 @@ def centre_line(inside: np.ndarray, affine: np.ndarray) -> CentreLine:
     """Return the centre-line of the largest 26-connected piece of ``inside`` (X, Y, Z), boolean and not empty.
 
     Its holes are filled, and it is brought onto an isotropic grid of :data:`STEP_MM` along the patient's axes
-    (:func:`~bundle.measure.isotropic.signed_distance`). There its skeleton (Lee 1994, CVGIP: Graphical Models and Image
-    Processing 56(6)) is a graph of voxels; the longest of the shortest paths between them is the line, whatever
-    branches off. A Gaussian of :data:`SMOOTHING_MM` takes off the steps of the voxels. A
-    skeleton's ends are arbitrary: they run into corners or stop short of the surface. So an end goes as far as its
-    points are nearer to it than 1.5 times their depth and 2 mm, and the line goes on to the surface as bent as it was.
+    (:func:`~bundle.measure.isotropic.signed_distance`), coarser beyond :data:`LARGEST_ML`. There its skeleton (Lee
+    1994, CVGIP: Graphical Models and Image Processing 56(6)) is a graph of voxels; the longest of the shortest paths
+    between them is the line, whatever branches off. A Gaussian of :data:`SMOOTHING_MM` takes off the steps of the
+    voxels. A skeleton's ends are arbitrary: they run into corners or stop short of the surface. So an end goes as far
+    as its points are nearer to it than 1.5 times their depth and 2 mm, and the line goes on to the surface as bent as
+    it was.
 
     A body so round that less is left than its depth gets the straight line through its deepest point along its longest
     axis.
 
     The section across the line at a point is the volume that is nearer to it than to all others, over the length of
-    line that it stands for, smoothed along the line. Unlike the largest ball inside, it does not depend on how fine
-    the voxels are, and the sections make up the volume.
+    line that it stands for, smoothed along the line. Unlike the largest ball inside, it does not depend on how fine the
+    voxels are, and the sections make up the volume.
     """
     piece = _largest_piece(inside)
     volume_mm3 = np.count_nonzero(piece) * abs(float(np.linalg.det(affine[:3, :3])))
-    field = signed_distance(piece, affine, STEP_MM)
+    coarser = max(1.0, volume_mm3 / (1000 * LARGEST_ML)) ** (1 / 3)
+    field = signed_distance(piece, affine, STEP_MM * coarser)
     body = _largest_piece(field.values > 0)
     path = _line(field.to_mm(_longest_path(body, field)))
     depth = field.at(path)
