@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -14,9 +15,12 @@ from skimage import io
 from bundle.errors import InputError
 from bundle.evaluation import nih_slices
 from bundle.evaluation.nih_slices import Settings, run_fold, write_page
+from bundle.evaluation.nih_slices_command import Network
 from bundle.evaluation.nih_slices_command import nih_slices as command
+from bundle.evaluation.rendered_slices import rendered_slices
 from bundle.evaluation.tables import read_table
 from bundle.read.slices import RealSlice, held_out_patients, read_slices
+from tests.phantoms import write_dataset
 from tests.slice_phantoms import write_slices
 
 DATA = Path(os.environ.get("PANCREAS_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -128,6 +132,57 @@ def test_the_cascades_segmenter_is_tested_as_it_is(slices, tmp_path, segmenter):
 def test_the_cascades_segmenter_learns_from_slices(slices, tmp_path, segmenter, watched):
     run_fold(slices, Settings(epochs=6, **segmenter), tmp_path, CPU)
     assert np.mean(watched.losses[6]) < np.mean(watched.losses[1])
+
+
+def test_the_segmenter_learns_from_rendered_slices_first(data, tmp_path, segmenter):
+    scans, output = write_dataset(tmp_path), tmp_path / "output"
+    options = segmenter | {"checkpoint": Path(segmenter["checkpoint"]), "network": Network.SEGMENTER}
+    command(output=output, data=data, fold=[0], epochs=0, rendered=scans, rendered_epochs=1, device="cpu", **options)
+    start = json.loads((output / "sum" / "fold_0" / "settings.json").read_text())["checkpoint"]
+    before, after = (torch.load(path, weights_only=True) for path in (segmenter["checkpoint"], start))
+    assert before.keys() == after.keys() and not all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_rendered_slices_are_for_the_segmenter_alone(data, tmp_path):
+    with pytest.raises(InputError, match="--network segmenter"):
+        command(output=tmp_path, data=data, rendered=tmp_path)
+
+
+def test_probabilities_at_several_sizes_are_averaged(slices, tmp_path, monkeypatch):
+    logit = {16: 2.0, 32: -1.0}
+    monkeypatch.setitem(nih_slices.NETWORKS, "fake", lambda settings: Constant(logit))
+    rows = run_fold(slices, Settings(epochs=0, network="fake", test_sizes=(16, 32)), tmp_path, CPU)
+    # (0.88 + 0.27) / 2 = 0.57 everywhere.
+    assert rows[0]["dice_at_0.55"] > 0 and rows[0]["dice_at_0.60"] == 0
+
+
+class Constant(torch.nn.Module):
+    """A network whose answer depends on the size of the slice alone."""
+
+    def __init__(self, logit: dict[int, float]):
+        super().__init__()
+        self.logit = logit
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return torch.full_like(image[:, :1], self.logit[image.shape[-1]])
+
+
+def test_rendered_slices_are_square_and_hold_the_gland(tmp_path):
+    # 64 voxels of 3 mm, stored as LPS; the block of phantom 0 at X 20 to 36, Y 24 to 36, Z 28 to 38 of them.
+    items = rendered_slices(write_dataset(tmp_path), per_scan=2)
+    first = items[0]
+    assert len(items) == 8 and first.patient == "case_0" and first.image.dtype == torch.uint8
+    assert first.image.shape == first.label.shape == (1, 128, 128)
+    expected = torch.zeros(1, 128, 128, dtype=torch.bool)
+    expected[:, 96 - 36 : 96 - 20, 96 - 36 : 96 - 24] = True
+    assert torch.equal(first.label, expected)
+    assert first.image[expected].float().mean() > 100 and not first.image[:, :32].any()
+
+
+def test_rendered_scans_without_a_gland_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("bundle.evaluation.rendered_slices.MIN_AREA_MM2", 1e6)
+    with pytest.raises(InputError, match="holds pancreas"):
+        rendered_slices(write_dataset(tmp_path))
 
 
 def test_a_finished_training_is_only_tested(slices, tmp_path, monkeypatch):

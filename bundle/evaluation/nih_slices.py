@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,10 @@ from bundle.cascade import MixedPrecisionInferer
 from bundle.errors import bad_input
 from bundle.evaluation.markdown import markdown_table
 from bundle.evaluation.plateau import THRESHOLDS, dice_by_threshold, plot_plateau
+from bundle.evaluation.rendered_slices import rendered_slices
 from bundle.evaluation.summary import describe, spread
 from bundle.evaluation.tables import Row, read_table, write_table
-from bundle.files import write_text
+from bundle.files import replacing, write_text
 from bundle.losses.balanced import BalancedCrossEntropyLoss
 from bundle.losses.cross_entropy import VoxelCrossEntropyLoss
 from bundle.losses.heads import HeadsLoss
@@ -35,14 +36,18 @@ from bundle.networks.weights import load_weights
 from bundle.read.slices import RealSlice, held_out_patients
 from bundle.training.growth import Growth
 from bundle.training.progress import TrainingProgress
+from bundle.training.real_slices import slice_loss
 from bundle.training.resume import Resume
 from bundle.training.slice_loader import reduced_image, slice_loader
 
-LOSSES: dict[str, type[nn.Module]] = {
+LOSSES: dict[str, Callable[[], nn.Module]] = {
     "jaccard": JaccardLoss,
     "cross_entropy": VoxelCrossEntropyLoss,
     "balanced": BalancedCrossEntropyLoss,
+    "sum": slice_loss,
 }
+"""The three that Cai et al. 2018 compare, and that of :class:`~bundle.training.real_slices.RealSlices`."""
+
 THRESHOLD = 0.5
 INFERENCE = Path(__file__).parents[2] / "configs" / "inference.json"
 
@@ -67,6 +72,8 @@ class Settings:
         batch_size: slices.
         learning_rate: at first, falling to 0.
         seed: of weights, order and augmentation.
+        test_sizes: to which a slice that is tested is reduced, one after the other; the mean of the probabilities
+            counts. None: ``size``.
     """
 
     loss: str = "jaccard"
@@ -80,6 +87,7 @@ class Settings:
     batch_size: int = 4
     learning_rate: float = 1e-3
     seed: int = 0
+    test_sizes: tuple[int, ...] = ()
 
 
 def pnet_msa(settings: Settings) -> nn.Module:
@@ -115,6 +123,30 @@ def run_fold(slices: Sequence[RealSlice], settings: Settings, folder: Path, devi
         rows = [_test(network, item, settings, device) for item in slices if item.patient in tested]
         write_table(rows, COLUMNS, table)
     return read_table(table)
+
+
+def pretrained(data: Path, settings: Settings, folder: Path, device: torch.device) -> Path:
+    """Return the path of the cascade's segmenter after it has learned from slices of rendered scans.
+
+    What is in ``folder`` already, of the same settings, is not done again.
+
+    Args:
+        data: Medical Decathlon folder, see :func:`~bundle.evaluation.rendered_slices.rendered_slices`.
+        settings: of the training; ``fold`` doesn't count.
+        folder: for weights and state.
+        device: to train on.
+
+    Raises:
+        InputError: no slices, or the folder is of other settings.
+    """
+    _check_settings(settings, folder)
+    path = folder / "model.pt"
+    if not path.is_file():
+        network = train(rendered_slices(data, seed=settings.seed), settings, folder / "state.pt", device)
+        assert isinstance(network, SliceSegmenter)
+        with replacing(path) as temporary:
+            torch.save(network.flat.network.state_dict(), temporary)
+    return path
 
 
 def train(slices: Sequence[RealSlice], settings: Settings, state: Path, device: torch.device) -> nn.Module:
@@ -211,10 +243,9 @@ def _objective(settings: Settings) -> HeadsLoss:
 
 @torch.inference_mode()
 def _test(network: nn.Module, item: RealSlice, settings: Settings, device: torch.device) -> Row:
-    image = reduced_image(item, settings.size).to(device)
-    logits = network.eval()(image[None].expand(1, 3, -1, -1))
-    logits = interpolate(logits, size=item.label.shape[-2:], mode="bilinear", align_corners=False)
-    probability, label = logits.sigmoid()[0].cpu().numpy(), item.label.numpy()
+    sizes = settings.test_sizes or (settings.size,)
+    looks = [_probability(network.eval(), item, size, device) for size in sizes]
+    probability, label = torch.stack(looks).mean(dim=0).cpu().numpy(), item.label.numpy()
     pred = probability >= THRESHOLD
     common, found, true = (int(np.count_nonzero(mask)) for mask in (pred & label, pred, label))
     dice = dice_by_threshold(probability, label)
@@ -225,6 +256,12 @@ def _test(network: nn.Module, item: RealSlice, settings: Settings, device: torch
         **dict(zip(_COUNTS, (common, found, true))),
         **dict(zip(_AT_THRESHOLDS, dice.tolist())),
     }
+
+
+def _probability(network: nn.Module, item: RealSlice, size: int, device: torch.device) -> torch.Tensor:
+    image = reduced_image(item, size).to(device)
+    logits = network(image[None].expand(1, 3, -1, -1))
+    return interpolate(logits, size=item.label.shape[-2:], mode="bilinear", align_corners=False)[0].sigmoid()
 
 
 def _load_finished(network: nn.Module, state: Path, epochs: int) -> bool:
@@ -240,11 +277,11 @@ def _load_finished(network: nn.Module, state: Path, epochs: int) -> bool:
 
 def _check_settings(settings: Settings, folder: Path) -> None:
     path = folder / "settings.json"
-    wanted = asdict(settings)
+    wanted = asdict(settings) | {"test_sizes": list(settings.test_sizes)}
     if not path.is_file():
         write_text(json.dumps(wanted, indent=4) + "\n", path)
         return
-    found = json.loads(path.read_text(encoding="utf-8"))
+    found = {"test_sizes": []} | json.loads(path.read_text(encoding="utf-8"))  # since 0.9.3
     if found != wanted:
         different = {name: value for name, value in found.items() if value != wanted.get(name)}
         raise bad_input(path, "a folder is of one setting", different, "Choose another --output, or these settings.")

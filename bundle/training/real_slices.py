@@ -13,8 +13,7 @@ from monai.inferers import SimpleInferer
 from torch import nn
 
 from bundle.cascade.inferers import MixedPrecisionInferer
-from bundle.losses.cross_entropy import VoxelCrossEntropyLoss
-from bundle.losses.jaccard import JaccardLoss
+from bundle.losses import JaccardLoss, ScheduledSum, VoxelCrossEntropyLoss
 from bundle.networks.slice_segmenter import SliceSegmenter
 from bundle.read.slices import held_out_patients, read_slices
 from bundle.training.slice_loader import slice_loader
@@ -22,12 +21,17 @@ from bundle.training.slice_loader import slice_loader
 _LOGGER = logging.getLogger(__name__)
 
 
+def slice_loss() -> nn.Module:
+    """Return cross entropy plus Jaccard loss of the pancreas against all else: nobody outlined the other organs."""
+    return ScheduledSum([VoxelCrossEntropyLoss(), JaccardLoss()], [1, 1])
+
+
 class RealSlices:
     """Ignite handler: add the gradient of a few real slices to that of each batch, before the optimizer's step.
 
-    The 3-D network sees them through :class:`~bundle.networks.slice_segmenter.SliceSegmenter`. Their loss is cross
-    entropy plus Jaccard loss of the pancreas against all else: nobody outlined the other organs. Every process of a
-    distributed training takes the same slices, so that its weights stay the same.
+    The 3-D network sees them through :class:`~bundle.networks.slice_segmenter.SliceSegmenter`. Their loss is
+    :func:`slice_loss`. Every process of a distributed training takes the same slices, so that its weights stay the
+    same.
 
     Args:
         network: that is trained, MONAI's ``UNet`` in 3-D.
@@ -69,7 +73,7 @@ class RealSlices:
         )
         self.weight = weight
         self.inferer = MixedPrecisionInferer(SimpleInferer(), amp)
-        self.losses = (VoxelCrossEntropyLoss(), JaccardLoss())
+        self.loss = slice_loss()
         self.values: list[float] = []
         self._batches: Iterator[dict[str, torch.Tensor]] = iter(())
 
@@ -83,7 +87,7 @@ class RealSlices:
         device = next(self.network.parameters()).device
         image, label = (batch[key].to(device) for key in ("image", "label"))
         logits = self.inferer(image, self.network)
-        loss = torch.stack([loss(logits, label) for loss in self.losses]).sum()
+        loss = self.loss(logits, label)
         (self.weight * loss).backward()
         self.values.append(loss.item())
 
