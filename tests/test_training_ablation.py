@@ -14,6 +14,8 @@ from bundle.evaluation.ablation import Scores, ablation, ablation_page
 from bundle.evaluation.fine_tuning import SHIPPED
 from bundle.evaluation.steps import CONFIGS, Budget
 from bundle.evaluation.tables import write_table
+from bundle.read import label_classes
+from bundle.rendering.tissues import CLASSES
 from tests.experiment_steps import take_steps
 from tests.phantoms import write_dataset
 from tests.slice_phantoms import write_slices
@@ -119,3 +121,9 @@ def test_scans_are_loaded_before_the_clock_runs(asked, data, tmp_path, real):
     run(data, tmp_path, real, "control")
     assert asked[0]["cache_dir"] == str(tmp_path / "out" / "cache")
     assert asked[0]["cached"] == 4
+
+
+def test_pancreas_alone_leaves_all_other_organs_of_rendered_scans_out():
+    values = PLAN["variants"]["pancreas alone"]["overlay"]["label_values"]
+    expected = {value: int(name == "pancreas") for value, name in enumerate(CLASSES)}
+    assert label_classes("", values, CLASSES) == expected
