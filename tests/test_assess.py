@@ -142,7 +142,7 @@ def test_an_empty_mask_keeps_the_outcome_of_the_cascade():
     [
         (CascadeReport(reason="another way did", fallback="another way"), [], None, "another way did"),
         (CascadeReport(), [WARNED], None, "the scale is shifted"),
-        (CascadeReport(), [], 0.62, "predicted Dice 0.62, below 0.7"),
+        (CascadeReport(), [], 0.72, "predicted Dice 0.72, below 0.75"),
     ],
 )
 def test_each_doubt_lowers_the_confidence(report, findings, dice, reason):

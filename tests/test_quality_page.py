@@ -55,8 +55,8 @@ def test_scans_without_a_mask_have_nothing_to_predict():
 def test_rendered_tables_count_what_is_flagged(tmp_path):
     parts = rendered_tables([*ROWS, scored("g", 0.0, None)], MODEL, tmp_path)
     assert "| all | 6 | 3 | 0.660 | 1.000 (1.00–1.00) | " in parts["rendered"]
-    assert "| predicted below 0.7 | 2 | 2 | 0.450 |" in parts["flagged"]
-    assert "| predicted 0.7 and more | 4 | 1 | 0.765 |" in parts["flagged"]
+    assert "| predicted below 0.75 | 2 | 2 | 0.450 |" in parts["flagged"]
+    assert "| predicted 0.75 and more | 4 | 1 | 0.765 |" in parts["flagged"]
     assert (tmp_path / "quality_rendered.png").stat().st_size > 5000
 
 

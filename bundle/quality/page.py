@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from bundle.assess.outcome import MIN_PREDICTED_DICE
 from bundle.evaluation.markdown import markdown_table
 from bundle.quality.calibration import Calibration, fit
 from bundle.quality.curves import BAD_DICE, auroc, auroc_interval
@@ -128,12 +129,14 @@ def _opinions(rows: Sequence[Row]) -> str:
 
 
 def _flagged(predicted: np.ndarray, dice: np.ndarray) -> str:
-    """Return a table of what a threshold of 0.7 on the prediction does."""
-    flagged, bad = predicted < BAD_DICE, dice < BAD_DICE
+    """Return a table of what the threshold on the prediction does."""
+    flagged, bad = predicted < MIN_PREDICTED_DICE, dice < BAD_DICE
+    groups = {"below {:g}": flagged, "{:g} and more": ~flagged}
     lines = []
-    for name, chosen in ((f"predicted below {BAD_DICE:g}", flagged), (f"predicted {BAD_DICE:g} and more", ~flagged)):
+    for name, chosen in groups.items():
         mean = f"{dice[chosen].mean():.3f}" if chosen.any() else "–"
-        lines.append([name, str(int(chosen.sum())), str(int((bad & chosen).sum())), mean])
+        label = f"predicted {name.format(MIN_PREDICTED_DICE)}"
+        lines.append([label, str(int(chosen.sum())), str(int((bad & chosen).sum())), mean])
     return markdown_table(("scans", *_COLUMNS[:3]), lines)
 
 

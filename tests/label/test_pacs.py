@@ -108,7 +108,7 @@ def run(commands: str, pacs: Pacs, study_uid: str, folder: Path) -> None:
         "PORT": str(pacs.dicom_port),
         "STUDY": study_uid,
     }
-    # 3 is the exit code of a scan that is not simply ok, such as a predicted Dice below 0.7
+    # 3 is the exit code of a scan that is not simply ok, such as a low predicted Dice
     script = "\n".join([definition_of_pacs(), commands.replace("--output results", "--output results || [ $? = 3 ]")])
     command = ["bash", "-euo", "pipefail", "-c", script]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
