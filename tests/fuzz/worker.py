@@ -18,7 +18,7 @@ from typing import Any
 BATCH = 10
 """Inputs that share one run of the command: an input must not disturb its neighbours, and starting costs time."""
 
-PAGES_EVERY = 50
+PAGES_EVERY = 100
 """One batch in so many is run with pictures and pages, which take most of the time where they are made."""
 
 SECONDS = 90.0
