@@ -12,7 +12,7 @@ TOUCHES_BORDER = "touches_border"
 LOW_CONFIDENCE = "low_confidence"
 
 MIN_PREDICTED_DICE = 0.75
-"""Of rendered validation scans, it flags ten of eleven masks of Dice < 0.7, and eight of 80 others (docs/quality.md)."""
+"""Of rendered validation scans it flags ten of eleven masks of Dice < 0.7, and eight of 80 others (docs/quality.md)."""
 
 MISLEADING = ("shifted_scale", "head_feet_flip", "front_back_flip", "left_right_flip")
 """Findings about a scan that the networks were not made for; the others don't change what a mask is worth."""
