@@ -453,6 +453,18 @@ class Middle(nn.Module):
         return central(x, [n - 88 for n in x.shape[2:]])
 
 
+def test_middle_leaves_the_odd_voxel_at_the_far_end():
+    volume = torch.arange(5)[:, None, None] * torch.ones(1, 4, 3, dtype=torch.long)
+    assert central(volume, (2, 4, 1)).shape == (2, 4, 1)
+    assert central(volume, (2, 4, 1))[:, 0, 0].tolist() == [1, 2]
+
+
+def test_gradient_of_the_middle_keeps_the_memory_layout():
+    volume = torch.zeros(1, 4, 9, 8, 7).contiguous(memory_format=torch.channels_last_3d).requires_grad_()
+    central(volume, (5, 4, 3)).sum().backward()
+    assert volume.grad.is_contiguous(memory_format=torch.channels_last_3d) and volume.grad.sum() == 4 * 5 * 4 * 3
+
+
 @pytest.mark.parametrize(("stride", "tiles"), [(None, 2 * 1 * 2), ((22, 22, 28), 3 * 2 * 2)])
 def test_tiles_of_the_paper_cover_the_volume(stride, tiles):
     image = torch.randn(1, 1, 50, 30, 40)

@@ -70,6 +70,27 @@ def test_prepared_network_convolves_channels_last():
     assert prepared.weight.is_contiguous(memory_format=torch.channels_last_3d)
 
 
+@pytest.mark.parametrize("affine", [False, True])
+@pytest.mark.parametrize("scans", [1, 2])
+def test_prepared_network_normalises_as_torch(scans, affine):
+    norm = nn.InstanceNorm3d(4, affine=affine)
+    x = torch.randn(scans, 4, 6, 5, 7, generator=torch.Generator().manual_seed(0)) * 3 + 2
+    expected = norm(x)
+    prepared = prepare(nn.Sequential(norm), None, "cpu")
+    assert torch.allclose(prepared(x.contiguous(memory_format=torch.channels_last_3d)), expected, atol=1e-6)
+
+
+def test_prepared_norm_leaves_a_scan_channels_last():
+    x = torch.zeros(1, 4, 6, 5, 7).contiguous(memory_format=torch.channels_last_3d)
+    normalised = prepare(nn.Sequential(nn.InstanceNorm3d(4)), None, "cpu")(x)
+    assert normalised.is_contiguous(memory_format=torch.channels_last_3d)
+
+
+def test_prepared_norm_has_the_same_weights():
+    norm = nn.InstanceNorm3d(4, affine=True)
+    assert list(prepare(nn.Sequential(norm), None, "cpu").state_dict()) == ["0.weight", "0.bias"]
+
+
 def test_missing_file_names_the_setting():
     with pytest.raises(InputError, match="nowhere.pt: the checkpoint must be a file.*'checkpoint'"):
         load_weights(network(), "nowhere.pt")

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from bundle.errors import bad_input
-from bundle.geometry import Box, as_size
 from bundle.networks.init import initialised
 
 _CHANNELS = ((32, 64), (64, 128), (128, 256), (256, 512))  # of the two convolutions of each level, on the way down
@@ -76,11 +76,13 @@ class ValidUNet(nn.Module):
 
 
 def central(volume: Tensor, size: Sequence[int]) -> Tensor:
-    """Return the view of ``size`` (X, Y, Z) voxels in the middle of ``volume`` (..., X, Y, Z).
+    """Return the ``size`` (X, Y, Z) voxels in the middle of ``volume`` (..., X, Y, Z).
 
-    A voxel that can't be shared between the two ends is cut off the far one.
+    A voxel that can't be shared between the two ends is cut off the far one. It is negative padding because, unlike
+    that of a slice, its gradient has the memory layout of the volume: a training step takes two thirds of the time.
     """
-    return Box((0, 0, 0), as_size(volume.shape[-3:])).with_size(size).crop(volume)
+    excess = [have - kept for have, kept in zip(volume.shape[-3:], size)]
+    return pad(volume, [side for n in reversed(excess) for side in (-(n // 2), n // 2 - n)])
 
 
 def _scaled(channels: int, width: float) -> int:

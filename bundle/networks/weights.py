@@ -10,6 +10,7 @@ from torch import nn
 
 from bundle.errors import bad_input
 from bundle.files import replacing
+from bundle.networks.instance_norm import keep_channels_last
 
 
 def prepare(
@@ -26,6 +27,7 @@ def prepare(
     network = load_weights(network, path, skip, system).to(device)
     if any(weight.ndim == 4 for weight in network.parameters()):  # convolutions in two dimensions have another layout
         return network
+    keep_channels_last(network)
     return network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
 
