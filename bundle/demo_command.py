@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bundle.evaluation.metrics import case_metrics
-from bundle.files import write_nifti
+from bundle.files import make_folder, write_nifti
 from bundle.geometry import spacing_of
 from bundle.read import read_label
 from bundle.segmentation import Result, Segmenter
@@ -36,6 +36,7 @@ def run(scan: Path | None, label: Path | None, output: Path, device: str) -> int
         output: folder for everything.
         device: ``auto``, ``cpu`` or ``cuda``.
     """
+    make_folder(output)
     console = Console()
     if scan is None:
         with console.status("rendering a scan from a drawn body"):

@@ -35,9 +35,14 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     The folder is made. The temporary name keeps the suffixes, from which writers tell the format; it begins with a dot
     and is removed if the block fails.
+
+    Raises:
+        InputError: ``path`` is a folder, or its own folder cannot be made.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
+    if target.is_dir():
+        raise bad_input(target, "the output is a file", "a folder", "Give the name of a file.")
     temporary = target.with_name(f".{os.getpid()}.{target.name}")
     try:
         yield temporary

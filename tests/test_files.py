@@ -5,7 +5,10 @@ from __future__ import annotations
 import nibabel as nib
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from bundle.cli import app
+from bundle.errors import InputError
 from bundle.files import replacing, write_nifti, write_text
 
 
@@ -18,6 +21,32 @@ def test_an_interrupted_write_leaves_the_old_file_and_no_other(error, tmp_path):
         raise error
     assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
     assert path.read_text() == "old"
+
+
+def test_a_folder_in_place_of_a_file_is_refused(tmp_path):
+    with pytest.raises(InputError, match="the output is a file; received a folder"):
+        write_text("new", tmp_path)
+
+
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="file: the output is a folder; received a file"):
+        write_text("new", tmp_path / "file" / "a.txt")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("demo", "package", "export", "real-ct --data .", "nih-slices --data ."),
+        *("compare --data .", "learning-curve --data .", "ablation --data . --real .", "clicks --data ."),
+    ],
+)
+def test_a_command_refuses_a_file_in_place_of_its_folder(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    ended = CliRunner().invoke(app, [*command.split(), "--output", "file"])
+    assert isinstance(ended.exception, InputError), ended.output
+    assert "file: the output is a folder; received a file. Give another --output." in str(ended.exception)
 
 
 def test_text_is_utf8_in_a_folder_that_is_made(tmp_path):

@@ -23,8 +23,9 @@ def clicks(
     from bundle.clicks.plot import plot_curves
     from bundle.clicks.tables import dice_table, difference_table
     from bundle.evaluation.tables import write_table
-    from bundle.files import write_text
+    from bundle.files import make_folder, write_text
 
+    make_folder(output)
     scans = [*(real_scans(real) if real is not None else []), *rendered_scans(data, section, skip)]
     columns = ["case", "method", *(f"dice_{k}" for k in range(count + 1))]
     rows = []

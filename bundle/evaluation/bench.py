@@ -21,7 +21,7 @@ from rich.table import Table
 from bundle.errors import bad_input
 from bundle.evaluation.flops import matrix_rate
 from bundle.evaluation.show import drawn
-from bundle.files import write_nifti
+from bundle.files import make_folder, write_nifti
 from bundle.rendering.renderer import render_scan
 from bundle.rendering.scanner import PADDING_HU, ScannerSettings
 
@@ -99,7 +99,7 @@ def run_job(config: Path, scan: Path, output: Path, whole_scan: bool = False) ->
     Raises:
         InputError: if the job fails, with the last line it wrote.
     """
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     result = output / "cost.json"
     paths = [str(path.resolve()) for path in (config, scan, output, result)]
     options = ["--whole-scan"] if whole_scan else []

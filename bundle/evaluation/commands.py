@@ -49,7 +49,9 @@ def compare(
     """
     from bundle.evaluation.compare import compare
     from bundle.evaluation.steps import CONFIGS, Budget
+    from bundle.files import make_folder
 
+    make_folder(output)
     console = Console(stderr=True)
     plan = plan or CONFIGS / "compare.json"
     typer.echo(compare(data, output, Budget(minutes, threads, scans), plan, _names(systems), page, console.print))
@@ -69,7 +71,9 @@ def learning_curve(
     """
     from bundle.evaluation.learning_curve import learning_curve
     from bundle.evaluation.steps import Budget
+    from bundle.files import make_folder
 
+    make_folder(output)
     console = Console(stderr=True)
     typer.echo(
         learning_curve(data, output, Budget(minutes, threads), _numbers(counts), learning_rate, console.print)
@@ -93,7 +97,9 @@ def ablation(
     from bundle.evaluation.ablation import ablation
     from bundle.evaluation.fine_tuning import SHIPPED
     from bundle.evaluation.steps import CONFIGS, Budget
+    from bundle.files import make_folder
 
+    make_folder(output)
     page = ablation(
         data,
         real,
@@ -135,9 +141,9 @@ def real_ct(
 ) -> None:
     """Segment the real scans at hand and score them where there is a label."""
     from bundle.evaluation.real_ct import evaluate_real_ct, real_ct_page
-    from bundle.files import write_text
+    from bundle.files import make_folder, write_text
 
-    page = real_ct_page(evaluate_real_ct(data, output, device, checkpoint))
+    page = real_ct_page(evaluate_real_ct(data, make_folder(output), device, checkpoint))
     write_text(page, output / "real_ct.md")
     typer.echo(page)
 

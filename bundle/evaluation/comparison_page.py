@@ -10,6 +10,7 @@ from bundle.evaluation.markdown import markdown_table
 from bundle.evaluation.plot import plot_costs, plot_groups
 from bundle.evaluation.summary import describe, dice_by_case, has_pancreas, paired_tests, spread
 from bundle.evaluation.tables import Row
+from bundle.files import make_folder
 
 STAGES = ("localizer", "segmenter")
 
@@ -85,7 +86,7 @@ def comparison_parts(
 
 def draw_comparison(rows: Mapping[str, Sequence[Row]], folder: Path) -> None:
     """Write ``comparison.png``, Dice by system and stage, and ``comparison_costs.png``, Dice by seconds."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     groups = {
         f"{name}_{stage}": list(dice_by_case(cases, stage).values())
         for name, cases in rows.items()

@@ -66,8 +66,10 @@ def nih_slices(
     from bundle.errors import bad_input
     from bundle.evaluation.nih_slices import Settings, pretrained, run_fold, write_page
     from bundle.evaluation.tables import Row
+    from bundle.files import make_folder
     from bundle.read.slices import FOLDS, read_slices
 
+    make_folder(output)
     if rendered is not None and network is not Network.SEGMENTER:
         rule = "it is the cascade's segmenter that learns from rendered slices"
         raise bad_input("--rendered", rule, f"--network {network.value}", "Add --network segmenter.")

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from bundle.errors import bad_input
-from bundle.files import write_text
+from bundle.files import make_folder, write_text
 from bundle.read.datalist import DATASET_FILE, SECTIONS, load_datalist
 
 BUNDLE_ROOT = Path(__file__).parents[2]
@@ -58,7 +58,7 @@ def run_step(run_id: str, files: Sequence[str], overrides: Mapping[str, Any], lo
     Raises:
         InputError: it fails; with the last line of its log.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(log.parent)
     arguments = log.with_suffix(".json")
     write_text(json.dumps({"config_file": [str(CONFIGS / name) for name in files], **overrides}, indent=4), arguments)
     command = [sys.executable, "-m", "monai.bundle", "run", run_id, "--args_file", str(arguments)]
