@@ -137,10 +137,12 @@ def test_capsule_of_known_length_and_calibre(grid, direction):
 def test_more_than_any_gland_is_measured_on_a_coarser_grid(monkeypatch):
     # 2.4 litres, so that the grid is 1.7 mm.
     steps_mm = []
-    monkeypatch.setattr(
-        "bundle.measure.centre_line.signed_distance",
-        lambda inside, affine, step_mm: steps_mm.append(step_mm) or signed_distance(inside, affine, step_mm),
-    )
+
+    def noting_the_step(inside, affine, step_mm):
+        steps_mm.append(step_mm)
+        return signed_distance(inside, affine, step_mm)
+
+    monkeypatch.setattr("bundle.measure.centre_line.signed_distance", noting_the_step)
     found = measure(voxels(capsule(360, 50), GRIDS["3 mm"], (366, 106, 106)))
     assert steps_mm == [pytest.approx((found["volume_ml"] / 500) ** (1 / 3))]
     assert found["length_mm"] == pytest.approx(360, abs=6)

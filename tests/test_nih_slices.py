@@ -148,6 +148,13 @@ def test_rendered_slices_are_for_the_segmenter_alone(data, tmp_path):
         command(output=tmp_path, data=data, rendered=tmp_path)
 
 
+@pytest.mark.parametrize(("option", "size"), [("--size", {"size": 20}), ("--test-size", {"test_sizes": (24, 20)})])
+def test_the_segmenter_refuses_slices_that_its_poolings_do_not_divide(option, size, slices, segmenter, tmp_path):
+    rule = f"{option}: the segmenter takes .* a multiple of 8 pixels .*; received 20. The next is 24"
+    with pytest.raises(InputError, match=rule):
+        run_fold(slices, Settings(**(segmenter | size)), tmp_path, CPU)
+
+
 def test_probabilities_at_several_sizes_are_averaged(slices, tmp_path, monkeypatch):
     logit = {16: 2.0, 32: -1.0}
     monkeypatch.setitem(nih_slices.NETWORKS, "fake", lambda settings: Constant(logit))

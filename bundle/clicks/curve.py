@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from monai.transforms import Orientation
 
 from bundle.cleanup import keep_components
 from bundle.clicks.ball import paint_balls
@@ -19,13 +18,12 @@ from bundle.clicks.simulate import Correct, click_through
 from bundle.errors import bad_input
 from bundle.evaluation.real_ct import CASES
 from bundle.geometry import spacing_of
+from bundle.preprocess import to_ras
 from bundle.quality.opinions import dice
 from bundle.read import case_name, load_datalist, read_label
 from bundle.segmentation import Segmenter
 
 GEODESIC, BALL = "geodesic", "ball_{:g}mm"
-
-_RAS = Orientation(axcodes="RAS", labels=(("L", "R"), ("P", "A"), ("I", "S")))
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ def curves(scans: Sequence[Truth], count: int, balls_mm: Sequence[float], device
     """
     segmenter = Segmenter(device=device)
     for scan in scans:
-        truth = np.asarray(_RAS(read_label(scan.label))[0]) == scan.value
+        truth = np.asarray(to_ras(read_label(scan.label))[0]) == scan.value
         if not truth.any():
             continue
         spacing_mm, methods = _methods(segmenter, scan, truth.shape, balls_mm)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -73,7 +74,7 @@ class Settings:
         learning_rate: at first, falling to 0.
         seed: of weights, order and augmentation.
         test_sizes: to which a slice that is tested is reduced, one after the other; the mean of the probabilities
-            counts. None: ``size``.
+            counts. Empty: ``size``.
     """
 
     loss: str = "jaccard"
@@ -97,8 +98,7 @@ def pnet_msa(settings: Settings) -> nn.Module:
 
 def segmenter(settings: Settings) -> nn.Module:
     """Return the segmenter of configs/inference.json on single slices."""
-    config = ConfigParser()
-    config.read_config(str(INFERENCE))
+    config = _inference()
     network = load_weights(config.get_parsed_content("network_def"), settings.checkpoint)
     return SliceSegmenter(network, config.get_parsed_content("windows"))
 
@@ -275,7 +275,14 @@ def _load_finished(network: nn.Module, state: Path, epochs: int) -> bool:
     return True
 
 
+def _inference() -> ConfigParser:
+    config = ConfigParser()
+    config.read_config(str(INFERENCE))
+    return config
+
+
 def _check_settings(settings: Settings, folder: Path) -> None:
+    _check_sizes(settings)
     path = folder / "settings.json"
     wanted = asdict(settings) | {"test_sizes": list(settings.test_sizes)}
     if not path.is_file():
@@ -285,3 +292,13 @@ def _check_settings(settings: Settings, folder: Path) -> None:
     if found != wanted:
         different = {name: value for name, value in found.items() if value != wanted.get(name)}
         raise bad_input(path, "a folder is of one setting", different, "Choose another --output, or these settings.")
+
+
+def _check_sizes(settings: Settings) -> None:
+    if settings.network != "segmenter":
+        return
+    multiple = math.prod(_inference()["network_def"]["strides"])
+    for option, size in [("--size", settings.size), *(("--test-size", size) for size in settings.test_sizes)]:
+        if size % multiple:
+            rule = f"the segmenter takes slices of a multiple of {multiple} pixels along each side"
+            raise bad_input(option, rule, size, f"The next is {size + multiple - size % multiple}.")

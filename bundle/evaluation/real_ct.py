@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from monai.data import MetaTensor
-from monai.transforms import Orientation
 
 from bundle.cascade.report import CascadeReport
 from bundle.errors import bad_input
@@ -20,12 +19,11 @@ from bundle.evaluation.markdown import markdown_table
 from bundle.evaluation.metrics import case_metrics
 from bundle.evaluation.region import region_metrics
 from bundle.geometry import spacing_of
+from bundle.preprocess import to_ras
 from bundle.read import find_scans, read_label
 from bundle.segmentation import Segmenter
 
 METRICS = ("dice", "precision", "recall", "surface_dice_2mm", "hausdorff_95_mm", "volume_error_ml", "roi_recall")
-
-_RAS = Orientation(axcodes="RAS", labels=(("L", "R"), ("P", "A"), ("I", "S")))
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,7 @@ def _evaluate(segmenter: Segmenter, data: Path, case: RealCase) -> dict[str, Any
         label = read_label(data / case.label)
         row |= _scores(result.mask, label, case.value)
         boxes = CascadeReport.from_json(result.mask.meta["cascade"]).boxes
-        row |= region_metrics(boxes, (torch.as_tensor(_RAS(label)[0]) == case.value).numpy())
+        row |= region_metrics(boxes, (torch.as_tensor(to_ras(label)[0]) == case.value).numpy())
     return row
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from monai.data import MetaTensor
-from monai.transforms import Orientation
 from torch.nn.functional import pad
 
 from bundle.errors import bad_input
 from bundle.geometry import spacing_of
+from bundle.preprocess import to_ras
 from bundle.read import case_name, label_classes, load_datalist, read_label, read_scan
 from bundle.read.datalist import read_label_names
 from bundle.read.slices import RealSlice
@@ -25,7 +25,6 @@ FIELD_MM = 384.0
 """Least width of a slice. A scan that ends nearer is surrounded with air, as far as the real slices' fields go."""
 
 _AIR_HU = -1000.0
-_RAS = Orientation(axcodes="RAS", labels=(("L", "R"), ("P", "A"), ("I", "S")))
 
 
 def rendered_slices(data: Path, per_scan: int = 3, seed: int = 0) -> list[RealSlice]:
@@ -71,7 +70,7 @@ def _slices(case: Mapping[str, str], classes: Mapping[int, int], count: int, rng
 
 
 def _ras(volume: MetaTensor) -> MetaTensor:
-    turned = _RAS(volume)
+    turned = to_ras(volume)
     assert isinstance(turned, MetaTensor)
     return turned
 

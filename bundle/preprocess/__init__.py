@@ -5,6 +5,7 @@ from bundle.preprocess.fitted import FitIntensityd, FittedIntensityd
 from bundle.preprocess.intensity import HUWindows, Intensityd
 from bundle.preprocess.mean_max import MeanMax, ScaledHU
 from bundle.preprocess.percentile import PercentileWindow
+from bundle.preprocess.ras import to_ras
 from bundle.preprocess.resample import resample, resample_label
 from bundle.preprocess.space import CropAroundLabeld, ResampleToSpacingd, grid_of
 from bundle.preprocess.upright import RestoreAsReadd, Uprightd
@@ -28,4 +29,5 @@ __all__ = [
     "grid_of",
     "resample",
     "resample_label",
+    "to_ras",
 ]

@@ -131,12 +131,11 @@ def _opinions(rows: Sequence[Row]) -> str:
 def _flagged(predicted: np.ndarray, dice: np.ndarray) -> str:
     """Return a table of what the threshold on the prediction does."""
     flagged, bad = predicted < MIN_PREDICTED_DICE, dice < BAD_DICE
-    groups = {"below {:g}": flagged, "{:g} and more": ~flagged}
+    names = f"predicted below {MIN_PREDICTED_DICE:g}", f"predicted {MIN_PREDICTED_DICE:g} and more"
     lines = []
-    for name, chosen in groups.items():
+    for name, chosen in zip(names, (flagged, ~flagged)):
         mean = f"{dice[chosen].mean():.3f}" if chosen.any() else "–"
-        label = f"predicted {name.format(MIN_PREDICTED_DICE)}"
-        lines.append([label, str(int(chosen.sum())), str(int((bad & chosen).sum())), mean])
+        lines.append([name, str(int(chosen.sum())), str(int((bad & chosen).sum())), mean])
     return markdown_table(("scans", *_COLUMNS[:3]), lines)
 
 

@@ -10,15 +10,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.data import MetaTensor
-from monai.transforms import Orientation
 from torch import nn
 from tqdm import tqdm
 
 from bundle.cascade.candidates import largest_class
 from bundle.cascade.stage import Stage
 from bundle.files import write_nifti
-from bundle.preprocess import grid_of
+from bundle.preprocess import grid_of, to_ras
 from bundle.read import case_name, read_scan
 from bundle.training.cache import file_version_hash
 
@@ -66,7 +64,7 @@ class FirstStageMasks:
 
     @torch.inference_mode()
     def _write(self, image: str, path: str) -> None:
-        scan: MetaTensor = _TO_RAS(read_scan(image))  # type: ignore[assignment]
+        scan = to_ras(read_scan(image))
         grid = grid_of(scan)
         output = self.stage(scan.as_tensor(), grid, grid.box, self.network.eval())
         found = largest_class(output.probability, self.threshold).cpu().numpy().astype(np.uint8)
@@ -74,9 +72,6 @@ class FirstStageMasks:
         affine = np.asarray(scan.affine) @ np.diag([*ratio, 1.0])
         affine[:3, 3] += np.asarray(scan.affine)[:3, :3] @ [(r - 1) / 2 for r in ratio]
         write_nifti(found, affine, path)
-
-
-_TO_RAS = Orientation("RAS", labels=(("L", "R"), ("P", "A"), ("I", "S")))
 
 
 def _version(network: nn.Module, stage: Stage, threshold: float) -> bytes:

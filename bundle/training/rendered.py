@@ -10,18 +10,16 @@ from typing import Any
 import numpy as np
 import torch
 from monai.data import MetaTensor
-from monai.transforms import Orientation
 from torch.utils.data import IterableDataset, get_worker_info
 
 from bundle.errors import bad_input
+from bundle.preprocess import to_ras
 from bundle.rendering.anatomy import Anatomy, read_anatomy
 from bundle.rendering.dataset import ScanOrder
 from bundle.rendering.renderer import render_scan
 from bundle.rendering.tissues import CLASSES
 
 Item = dict[str, Any]
-
-_RAS = Orientation(axcodes="RAS", labels=(("L", "R"), ("P", "A"), ("I", "S")))
 
 
 class RenderedPatches(IterableDataset):
@@ -90,7 +88,7 @@ def _rendered(order: ScanOrder, device: str | torch.device) -> Item:
     scan = render_scan(anatomy, order.seed, order.settings, device, gland=gland, deformation=order.deformation)
     affine = torch.from_numpy(scan.affine)
     volumes = {"image": scan.image_hu.astype(np.float32), "label": scan.label.copy()}  # views may be reversed
-    return {name: _RAS(MetaTensor(torch.from_numpy(v)[None], affine=affine)) for name, v in volumes.items()}
+    return {name: to_ras(MetaTensor(torch.from_numpy(v)[None], affine=affine)) for name, v in volumes.items()}
 
 
 def _name(order: ScanOrder) -> str:
