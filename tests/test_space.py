@@ -8,7 +8,7 @@ import torch
 from monai.data import MetaTensor
 
 from bundle.geometry import Grid
-from bundle.preprocess import CropAroundLabeld, ResampleToSpacingd, grid_of
+from bundle.preprocess import CropAroundLabeld, ResampleToSpacingd, grid_of, to_ras
 
 SHAPE = (20, 16, 12)
 AFFINE = torch.tensor(
@@ -33,6 +33,16 @@ def outer_corners(volume: MetaTensor) -> np.ndarray:
 
 def test_grid_is_read_from_shape_and_affine():
     assert grid_of(scan_and_label()["image"]) == Grid(SHAPE, (1.0, 2.0, 4.0))
+
+
+def test_axes_are_turned_to_ras_with_every_voxel_at_its_place():
+    # Axes to the head, the left and the front.
+    affine = torch.tensor([[0, -2, 0, 9], [0, 0, 3, 8], [5, 0, 0, 7], [0, 0, 0, 1]], dtype=torch.float64)
+    turned = to_ras(MetaTensor(torch.arange(24).reshape(1, 2, 3, 4), affine=affine))
+    # The first voxel, at (9, 8, 7) mm, is the last along X, with -2 mm per voxel.
+    assert turned.shape == (1, 3, 4, 2) and turned[0, 2, 0, 0] == 0 and turned[0, 1, 0, 0] == 4
+    expected = torch.tensor([[2, 0, 0, 5], [0, 3, 0, 8], [0, 0, 5, 7], [0, 0, 0, 1]], dtype=torch.float64)
+    assert torch.equal(turned.affine, expected)
 
 
 def test_spacing_of_an_oblique_grid_is_the_length_of_its_columns():
