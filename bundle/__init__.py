@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bundle.segmentation import Result, Segmenter, segment
 
-__version__ = "0.9.3"
+__version__ = "0.9.4"
 
 __all__ = ["Result", "Segmenter", "__version__", "segment"]
 
