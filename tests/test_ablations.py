@@ -74,7 +74,7 @@ ABLATIONS: dict[str, list[dict[str, Any]]] = {
         {"hits": [2, 2, 1]},
         {"localize#inferer": {"_target_": "bundle.cascade.TileInferer", "output_size": [44, 44, 28], "halo": 44}},
         {"dilation": 0},
-        {"region_threshold": 0.5},
+        {"region_threshold": 0.6},
         {"classes": ["background", "pancreas", "portal_veins", "liver", "spleen", "stomach"]},
         {"segmenter_patch#sigma": 0, "segmenter_patch#rotate_deg": 0},
         {"segmenter_patch#translate": 20},

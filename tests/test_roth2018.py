@@ -15,6 +15,7 @@ from torch import nn
 from bundle.cascade import Localization, MaskRule, Stage, WholeVolumeInferer
 from bundle.cascade.candidates import InsideBody, LargestClass, largest_class
 from bundle.cascade.windows import TileInferer
+from bundle.errors import InputError
 from bundle.files import write_nifti
 from bundle.geometry import Box, Grid
 from bundle.losses.weighted_ce import IGNORED, WeightedCrossEntropyLoss, class_weights
@@ -347,6 +348,12 @@ def test_first_stage_writes_what_it_finds_in_ras_order(tmp_path, case):
     label = meta(torch.zeros(1, 16, 8, 8, dtype=torch.uint8))
     marked = FirstStageRegiond("label", dilation=0)({**named, "label": label})["label"]
     assert (marked[0, :, 0, 0] == 0).tolist() == [False] * 12 + [True] * 4
+
+
+def test_first_stage_that_finds_nothing_anywhere_is_refused(tmp_path, case):
+    masks = FirstStageMasks(str(tmp_path / "found"), BrightIsOrgan(), half_resolution(), threshold=1.0)
+    with pytest.raises(InputError, match="probability of 1; received nothing in 1 scans. .* lower region_threshold"):
+        masks([case])
 
 
 def test_first_stage_runs_again_only_for_other_weights(tmp_path, case):

@@ -18,6 +18,7 @@ SYSTEMS: dict[str, dict] = {
     },
     "roth2018": {
         "width": 0.0625,
+        "region_threshold": 0.5,
         "hits": [1, 1, 1],
         "segmenter_patch#patch_size": [92, 92, 92],
     },

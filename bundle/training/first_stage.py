@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import torch
 from torch import nn
@@ -15,6 +16,7 @@ from tqdm import tqdm
 
 from bundle.cascade.candidates import largest_class
 from bundle.cascade.stage import Stage
+from bundle.errors import bad_input
 from bundle.files import write_nifti
 from bundle.preprocess import grid_of, to_ras
 from bundle.read import case_name, read_scan
@@ -49,13 +51,18 @@ class FirstStageMasks:
         """Return the cases of ``datalist``, dictionaries with the path of an ``image``, with one more path each.
 
         Raises:
-            InputError: a scan that can't be read.
+            InputError: a scan that can't be read, or a first stage that finds nothing in any of them, so that the
+                second would see no background.
         """
         version = _version(self.network, self.stage, self.threshold)
         cases = [dict(case) | {self.key: str(self._path(case["image"], version))} for case in datalist]
         missing = [case for case in cases if not Path(case[self.key]).is_file()]
         for case in tqdm(missing, desc="first stage", unit="scan", disable=not missing):
             self._write(case["image"], case[self.key])
+        if cases and not any(_holds_any(case[self.key]) for case in cases):
+            rule = f"the first stage finds something in a scan at a probability of {self.threshold:g}"
+            remedy = "Train the first stage for longer, or lower region_threshold."
+            raise bad_input(self.folder, rule, f"nothing in {len(cases)} scans", remedy)
         return cases
 
     def _path(self, image: str, version: bytes) -> Path:
@@ -72,6 +79,10 @@ class FirstStageMasks:
         affine = np.asarray(scan.affine) @ np.diag([*ratio, 1.0])
         affine[:3, 3] += np.asarray(scan.affine)[:3, :3] @ [(r - 1) / 2 for r in ratio]
         write_nifti(found, affine, path)
+
+
+def _holds_any(path: str) -> bool:
+    return bool(np.any(nib.load(path).dataobj))  # type: ignore[attr-defined]
 
 
 def _version(network: nn.Module, stage: Stage, threshold: float) -> bytes:
