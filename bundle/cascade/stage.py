@@ -133,7 +133,7 @@ class _Probabilities(nn.Module):
                 output = self.network(windows)
             outputs = dict(output) if isinstance(output, Mapping) else {self.stage.head: output}
             outputs = {name: values.float() for name, values in outputs.items()}
-            if outputs[self.stage.head].isfinite().all():
+            if torch.stack(outputs[self.stage.head].aminmax()).isfinite().all():
                 return outputs
         raise bad_input(
             "network", "outputs must be finite", "NaN or infinity in float32", "Check the weights and the scan's HU."
