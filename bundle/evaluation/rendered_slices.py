@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from monai.data import MetaTensor
 from torch.nn.functional import pad
 
 from bundle.errors import bad_input
@@ -51,7 +50,7 @@ def rendered_slices(data: Path, per_scan: int = 3, seed: int = 0) -> list[RealSl
 
 
 def _slices(case: Mapping[str, str], classes: Mapping[int, int], count: int, rng: random.Random) -> list[RealSlice]:
-    scan, label = _ras(read_scan(case["image"])), _ras(read_label(case["label"], classes))
+    scan, label = to_ras(read_scan(case["image"])), to_ras(read_label(case["label"], classes))
     hu, gland = scan.as_tensor().float(), label.as_tensor().float()
     width_mm = spacing_of(label.affine)[:2]
     areas_mm2 = gland[0].sum(dim=(0, 1)).numpy() * np.prod(width_mm)
@@ -67,12 +66,6 @@ def _slices(case: Mapping[str, str], classes: Mapping[int, int], count: int, rng
         )
         for index in rng.sample(wide_enough, min(count, len(wide_enough)))
     ]
-
-
-def _ras(volume: MetaTensor) -> MetaTensor:
-    turned = to_ras(volume)
-    assert isinstance(turned, MetaTensor)
-    return turned
 
 
 def _square(plane: torch.Tensor, side: int, outside: float) -> torch.Tensor:
