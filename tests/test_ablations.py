@@ -77,7 +77,7 @@ ABLATIONS: dict[str, list[dict[str, Any]]] = {
         {"region_threshold": 0.6},
         {"classes": ["background", "pancreas", "portal_veins", "liver", "spleen", "stomach"]},
         {"segmenter_patch#sigma": 0, "segmenter_patch#rotate_deg": 0},
-        {"segmenter_patch#translate": 2},
+        {"segmenter_patch#translate": 20, "segmenter_patch#patch_size": [132, 132, 116]},
         {"segmenter_patch#case_weights": False},
         {"segmenter_loss#normaliser": "voxels"},
     ],
